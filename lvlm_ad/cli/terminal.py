@@ -17,7 +17,7 @@ from lvlm_ad.evaluate.choices import AVERAGE
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
-from lvlm_ad.leaderboard.reported_columns import metric_notes
+from lvlm_ad.leaderboard.metric_columns import metric_notes
 from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.runs import METRIC_NAMES, is_metric, is_reported
 

@@ -11,7 +11,7 @@ from lvlm_ad.compare import SIGNIFICANT
 from lvlm_ad.leaderboard.by_model import USES
 from lvlm_ad.leaderboard.category_formats import tex_frame
 from lvlm_ad.leaderboard.columns import UNKNOWN, Column, heads_in_words, shortened, signed
-from lvlm_ad.leaderboard.shape_columns import ShapeColumn, shape_notes
+from lvlm_ad.leaderboard.metric_columns import MetricColumn, metric_notes
 
 if TYPE_CHECKING:
     from lvlm_ad.compare import Difference
@@ -75,7 +75,7 @@ def _metric(row: MethodRow, column: Column) -> Cell:
     interval = "" if of.interval is None else " to ".join(map(signed, of.interval))
     sure = of.p_adjusted is not None and of.p_adjusted < SIGNIFICANT
     text = signed(of.difference)
-    lower_is_better = isinstance(column, ShapeColumn) and column.lower_is_better
+    lower_is_better = isinstance(column, MetricColumn) and column.lower_is_better
     better = None if text[0] not in "+-" else (text[0] == "-") is lower_is_better
     return Cell(column.text(row.entry), text, interval, sure, better, value)
 
@@ -100,7 +100,7 @@ def explanations(tables: Sequence[ModelTable], columns: Sequence[Column]) -> lis
     shown = [column for column in columns if any(column in shown_metrics(table, columns) for table in tables)]
     return [
         heads_in_words(shown),
-        *shape_notes(shown),
+        *metric_notes(shown),
         "Questions, tokens, USD and seconds are means per image.",
         "Below or beside a value: its difference to the first row, with its 95 % interval, over the same images.",
         f"*: p below {SIGNIFICANT}, adjusted by Holm's method for all methods of the table.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.leaderboard.columns import OWN_MAPS, REFERENCE_ROWS, UNKNOWN, Column, percent, shortened
 from lvlm_ad.leaderboard.decision_columns import DecisionColumn, chosen_columns, decision_notes
-from lvlm_ad.leaderboard.reported_columns import metric_notes
+from lvlm_ad.leaderboard.metric_columns import metric_notes
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 from lvlm_ad.runs import is_metric
 
@@ -98,11 +98,7 @@ class CategoryTable:
             notes.append(REFERENCE_ROWS.replace("rows", "columns"))
         if any("(dense" in model.name for model in self.models):
             notes.append(OWN_MAPS.replace("A row", "A column").replace("ranked rows score", "ranked models score"))
-        return [
-            *notes,
-            *metric_notes(self.metrics),
-            *decision_notes(self.models, self.metrics),
-        ]
+        return [*notes, *metric_notes(self.metrics), *decision_notes(self.models, self.metrics)]
 
 
 def metrics_by_category(names: str) -> tuple[Column, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lvlm_ad.leaderboard.choice_values import ACCURACY, SUBTASKS
 from lvlm_ad.leaderboard.columns import percent
-from lvlm_ad.leaderboard.shape_columns import ShapeColumn
+from lvlm_ad.leaderboard.metric_columns import MetricColumn
 from lvlm_ad.metrics.choices import DETECTION
 
 __all__ = ["CHOICES"]
@@ -15,7 +15,7 @@ __all__ = ["CHOICES"]
 _HEADS: Mapping[str, tuple[str, str]] = {
     "choice_detection": ("Detection", "detec-\ntion"),
     "choice_defect_class": ("Defect class", "defect\nclass"),
-    "choice_localization": ("Localization", "defect\nplace"),
+    "choice_localization": ("Localization", "local-\nization"),
     "choice_description": ("Description", "descr-\niption"),
     "choice_analysis": ("Analysis", "analy-\nsis"),
     "choice_object_class": ("Object class", "object\nclass"),
@@ -24,37 +24,43 @@ _HEADS: Mapping[str, tuple[str, str]] = {
 """Column of a subtask -> its heading, and that in the terminal."""
 
 
-def _column(name: str, head: str, terminal_head: str, about: str, **fields: Any) -> ShapeColumn:
-    return ShapeColumn(name, head, terminal_head, percent, about=about, **fields)
+def _column(name: str, head: str, terminal_head: str, about: str, **fields: Any) -> MetricColumn:
+    return MetricColumn(name, head, terminal_head, percent, about=about, **fields)
 
 
-CHOICES: Mapping[str, ShapeColumn] = {
+CHOICES: Mapping[str, MetricColumn] = {
     ACCURACY: _column(
         ACCURACY,
         "Accuracy",
         "accu-\nracy",
-        "right answers, an answer without a choice being wrong; mean over the sources of the mean over their subtasks",
+        "right answers, an answer without a choice being wrong; mean over sources of the mean over their subtasks",
         bracketed=True,
     ),
     "choice_left_out": _column(
-        "choice_left_out", "Left out", "left\nout", "the same, answers without a choice being left out", drop=18
+        "choice_left_out", "Left out", "left\nout", "the same, but answers without a choice are left out", drop=18
     ),
     "choice_published": _column(
         "choice_published",
         "As published",
-        "publ.\nway",
+        "as\npubl.",
         "the same by the script of the data set's authors, which also loses the record after such an answer",
         drop=17,
     ),
     "choice_unread": _column(
-        "choice_unread", "Unread", "un-\nread", "share of answers without a choice: unread, refused or cut off", drop=16
+        "choice_unread",
+        "No choice",
+        "no\nchoice",
+        "share of answers that choose no option: unclear, refused or cut off",
+        drop=16,
     ),
     **{
         name: _column(
             name,
             head,
             short,
-            "balanced accuracy; of the other subtasks accuracy" if SUBTASKS[name] == DETECTION else "",
+            "mean of the accuracies on normal and on anomalous images; other subtasks: accuracy"
+            if SUBTASKS[name] == DETECTION
+            else "",
             drop=10,
         )
         for name, (head, short) in _HEADS.items()

@@ -11,7 +11,7 @@ from lvlm_ad.metrics.choices import DETECTION
 __all__ = ["ACCURACY", "CHOICE_METRICS", "SUBTASKS", "choice_intervals", "choice_note", "choice_values"]
 
 ACCURACY = "choice_accuracy"
-"""The metric that ranks rows that have it: the mean over sources and subtasks, an unread answer being wrong."""
+"""The metric that ranks rows that have it: the mean over sources and subtasks; an answer without a choice is wrong."""
 
 SUBTASKS: Mapping[str, str] = {
     "choice_detection": DETECTION,
@@ -31,7 +31,7 @@ CHOICE_METRICS = (*_OF_ALL, "choice_unread", *SUBTASKS)
 
 
 def choice_values(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return a run's values of these columns; empty if it has no choices.
+    """Return a run's values of ``CHOICE_METRICS``; empty if it answered no questions.
 
     Args:
         metrics: the content of metrics.json.
@@ -45,7 +45,7 @@ def choice_values(metrics: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def choice_intervals(metrics: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Return the intervals of these columns."""
+    """Return the 95 % intervals of those values that have one."""
     average = metrics["choices"]["sources"][AVERAGE] if metrics.get("choices") else {}
     ends = {name: average.get(of, {}) for name, of in SUBTASKS.items()}
     found = {name: one["interval"]["accuracy"] for name, one in ends.items() if "accuracy" in one.get("interval", {})}
@@ -55,7 +55,7 @@ def choice_intervals(metrics: Mapping[str, Any]) -> dict[str, tuple[float, float
 
 
 def choice_note(metrics: Mapping[str, Any]) -> str:
-    """Say how many answers chose nothing, and why; empty if all chose.
+    """Say how many answers chose no option, and why; empty if all chose one.
 
     Example:
         >>> choice_note({"choices": {"questions": 48, "unread": {"refused": 4, "unparsable": 0}}})

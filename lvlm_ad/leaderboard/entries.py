@@ -195,13 +195,9 @@ def outcomes(answers: Mapping[str, int]) -> str:
 def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: bool) -> str:
     """Return why a row cannot be ranked; empty if it can."""
     manifest, mean = run.manifest, metrics["mean"]
-    title, value, intervals = (
-        "accuracy" if sort == ACCURACY else metric_title(sort),
-        mean.get(sort),
-        mean.get("interval", {}),
-    )
+    title, value, intervals = metric_title(sort), mean.get(sort), mean.get("interval", {})
     if sort == ACCURACY:
-        value, intervals = choice_values(metrics).get(sort), choice_intervals(metrics)
+        title, value, intervals = "accuracy", choice_values(metrics).get(sort), choice_intervals(metrics)
     no_interval = mean.get("no_interval", {}).get(sort, "too few images")
     if not no_interval.startswith("no "):
         no_interval = f"no interval: {no_interval}"

@@ -11,7 +11,7 @@ from lvlm_ad.leaderboard.board import make_board
 from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, Column, cells, legend, shortened
 from lvlm_ad.leaderboard.decision_columns import decision_notes
-from lvlm_ad.leaderboard.reported_columns import metric_notes
+from lvlm_ad.leaderboard.metric_columns import metric_notes
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.runs import each_separately, is_metric
@@ -44,10 +44,7 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
         ranking = ["", escape.markdown(group.ranking)] if group.ranking else []
         parts.append("\n".join([*lines, *ranking, *(["", *notes] if notes else [])]))
     shown = shown_columns(board.groups, columns)
-    notes = [
-        *metric_notes(shown),
-        *decision_notes([one for group in board.groups for one in group.entries], columns),
-    ]
+    notes = [*metric_notes(shown), *decision_notes([one for group in board.groups for one in group.entries], columns)]
     return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, columns, notes))]) + "\n"
 
 
@@ -105,12 +102,7 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
     marks = any(group.place(entry, column.name) for entry in group.entries for column in columns)
     below = [
         *filter(None, [group.ranking]),
-        legend(
-            [group],
-            sort,
-            columns,
-            [*metric_notes(columns), *decision_notes(group.entries, columns)],
-        ),
+        legend([group], sort, columns, [*metric_notes(columns), *decision_notes(group.entries, columns)]),
         *([MARKS] if marks else []),
     ]
     lines += [

@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from lvlm_ad.leaderboard.columns import Column, percent
-from lvlm_ad.leaderboard.entries import LOWER_IS_BETTER
+from lvlm_ad.leaderboard.columns import percent
+from lvlm_ad.leaderboard.metric_columns import MetricColumn
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 
-if TYPE_CHECKING:
-    from lvlm_ad.leaderboard.entries import Entry
-
-__all__ = ["SHAPES", "ShapeColumn", "shape_notes"]
-
-
-@dataclass(frozen=True)
-class ShapeColumn(Column):
-    """A metric that only rows of some methods have, such as those of shapes.
-
-    Attributes:
-        about: what it is, for the note below a table.
-        usual: whether a table shows it unless columns are chosen.
-    """
-
-    about: str = ""
-    usual: bool = True
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether a low value is a good one."""
-        return self.name in LOWER_IS_BETTER
-
-    def value(self, entry: Entry) -> float | None:
-        """Return a row's value; None if its method has no such metric, or the value is undefined."""
-        return entry.metrics.get(self.name)
-
+__all__ = ["SHAPES"]
 
 _BOX = "mean IoU of the union of all places with the union of the boxes around the defects, over defective images"
 
@@ -61,8 +33,8 @@ _ABOUT: Mapping[str, tuple[str, str]] = {
 _KEPT = ("found", "point_hit", "miou_box", "acc_box_50", "false_alarms", "miou_mask", "acc_box_30", "acc_box_10")
 """In the order in which a narrow terminal keeps them, the longest first."""
 
-SHAPES: Mapping[str, ShapeColumn] = {
-    name: ShapeColumn(
+SHAPES: Mapping[str, MetricColumn] = {
+    name: MetricColumn(
         name,
         title,
         _ABOUT[name][0],
@@ -74,8 +46,3 @@ SHAPES: Mapping[str, ShapeColumn] = {
     for name, title in {**SHAPE_METRICS, **POINT_METRICS}.items()
 }
 """Columns of the metrics of shapes by name."""
-
-
-def shape_notes(columns: Sequence[Column]) -> list[str]:
-    """Explain the columns of metrics of shapes and of questions; empty if there are none."""
-    return [f"{column.head}: {column.about}." for column in columns if isinstance(column, ShapeColumn) and column.about]

@@ -22,8 +22,8 @@ _AT = [column.name for column in COLUMNS].index("difference")
 def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
     """Return the columns of tables; the usual ones include the metrics of shapes and of questions if a row has them.
 
-    Metrics that the data set's authors report come before the others of the seven, and accuracies of questions before
-    all. Metrics of pixels are then left out if only rows without questions have them.
+    Accuracies of questions come first, then the metrics that the data set's authors report, then the rest of the seven.
+    In a table with questions, metrics of pixels are left out unless a row that answered questions has them.
     """
     if tuple(columns) != COLUMNS:
         return tuple(columns)

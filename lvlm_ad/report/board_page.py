@@ -11,7 +11,7 @@ from urllib.parse import quote
 from lvlm_ad.leaderboard import COLUMNS
 from lvlm_ad.leaderboard.columns import INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, heads_in_words, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
-from lvlm_ad.leaderboard.reported_columns import metric_notes
+from lvlm_ad.leaderboard.metric_columns import metric_notes
 from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.metrics.front import front
 from lvlm_ad.report.page import render

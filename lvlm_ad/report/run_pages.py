@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
-from lvlm_ad.leaderboard.reported_columns import reported_column, reported_notes
+from lvlm_ad.leaderboard.metric_columns import metric_notes
+from lvlm_ad.leaderboard.reported_columns import reported_column
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.report.choices import choice_tables
@@ -25,7 +27,7 @@ from lvlm_ad.report.page import render
 from lvlm_ad.report.paper_figures import run_bars, save_for_papers
 from lvlm_ad.report.run_plots import category_plots, run_plots
 from lvlm_ad.report.summary import curves_of, times_of
-from lvlm_ad.runs import is_reported, reported_of, titles_of, usd_per_image
+from lvlm_ad.runs import is_reported, metric_title, reported_of, titles_of, usd_per_image
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -154,7 +156,7 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "intervals": _intervals(metrics),
         "has_intervals": _has_intervals(metrics),
         "undefined": undefined_notes(metrics["mean"]),
-        "reported": reported_notes([reported_column(name) for name in reported_of(metrics) if is_reported(name)]),
+        "reported": _reported_notes(metrics),
         "cuts": _cuts(metrics),
         "outcomes": _outcomes(run),
         "panel": decision_panel(run, decisions),
@@ -162,6 +164,12 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "heading": "Images",
         "settings": _settings(run),
     }
+
+
+def _reported_notes(metrics: Mapping[str, Any]) -> list[str]:
+    """Explain the metrics that the data set has of its own, by the names that the page has for them."""
+    names = [name for name in reported_of(metrics) if is_reported(name)]
+    return metric_notes([replace(reported_column(name), head=metric_title(name)) for name in names])
 
 
 def _cuts(metrics: Mapping[str, Any]) -> list[str]:
