@@ -229,7 +229,7 @@ def _show_predictions(runs: list[Run], out: Path) -> None:
     from lvlm_ad.cli.upload_lines import upload_lines
 
     dataset = runs[0].manifest.dataset
-    shell.say(f"{dataset.summary}. They have no labels, so there is no metric and no table.")
+    shell.say(f"{dataset.summary}. They have no labels, so there are no metrics and no table.")
     for run in runs:
         shell.say(f"{run.manifest.row_name}: {run.dir}")
         for line in upload_lines(run, out):

@@ -114,14 +114,14 @@ def leaderboard(
 
 
 def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:
-    """Read the runs that have metrics; say how many have none. Also returns what is wrong with others."""
+    """Read the runs that have metrics, and say how many have none. Also returns what is wrong with damaged runs."""
     from lvlm_ad.errors import RunError
     from lvlm_ad.runs import measured_runs, read_runs
 
     found, problems = read_runs(folder)
     runs, without = measured_runs(found)
     if found and not runs:
-        raise RunError(f"No run of {folder} can be shown: {' '.join(without)}")
+        raise RunError(f"No run of {folder} can be shown. {' '.join(without)}")
     for note in without:
         shell.say(f"left out: {note}")
     return runs, problems

@@ -17,14 +17,11 @@ def upload_lines(run: Run, out: Path) -> Iterator[str]:
         yield f"The method {run.manifest.method.name} gives no map, so there is no folder for the server."
         return
     folder = out / upload["folder"]
-    yield f"For the server: {folder}, {upload['split']}, {upload['n_maps']} maps (float16)."
+    yield f"For the server: {folder} has {upload['n_maps']} maps (float16) of {upload['split']}."
     if upload["unanswered"]:
         yield f"{upload['unanswered']} of them are empty: these images have no answer."
     if upload["equal_scores"]:
-        yield (
-            f"{upload['equal_scores']:,} of {upload['distinct_scores']:,} distinct scores became equal to another in "
-            "float16."
-        )
+        yield f"Rounded to float16, {upload['equal_scores']:,} of {upload['distinct_scores']:,} scores equal another."
     if upload["no_binary_maps"]:
         yield f"No thresholded maps: {upload['no_binary_maps']}. The server then sets ClassF1 and SegF1 to 0."
     else:

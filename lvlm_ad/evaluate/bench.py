@@ -213,7 +213,7 @@ class BenchSession(Session):
                 progress.note(note)
             if not plan.is_labelled:
                 progress.note(
-                    f"{dataset.name}, split {dataset.split}: the images have no labels, so there is no metric. Each "
+                    f"{dataset.name}, split {dataset.split}: the images have no labels, so there are no metrics. Each "
                     f"model predicts them and, for the threshold of its maps, {len(normal)} normal validation images."
                 )
             elif normal:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets import Dataset, Sample, load_dataset
 from lvlm_ad.datasets.readers import recognized
@@ -55,8 +55,8 @@ class Plan:
         whole: whether that is the whole test split.
         choice: how the threshold is chosen.
         threshold_images: other images that it is chosen from.
-        validation_images: normal images whose maps say where maps are cut, for SegF1 and ClassF1 or if there are no
-            labels.
+        validation_images: normal images whose maps give the threshold of maps, which SegF1, ClassF1 and the folder for
+            a server need.
     """
 
     config: RunConfig
@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def is_labelled(self) -> bool:
-        """Whether anything can be measured: the images are known to be normal or anomalous."""
+        """Whether the images are known to be normal or anomalous; otherwise nothing can be measured."""
         return all(sample.is_labelled for sample in self.dataset)
 
     def prompt_of(self, model: Model) -> PromptPreset:
@@ -101,10 +101,13 @@ class Plan:
 
     @cached_property
     def asked(self) -> Dataset:
-        """The test images, with the validation images before those of their category, and what sets the threshold."""
+        """All images that models are asked about, in their order.
+
+        The validation images of a category come before its test images, those for the threshold at the end.
+        """
         if not self.threshold_images and not self.validation_images:
             return self.dataset
-        # A category's maps are measured, and then released, once those of its validation images are there, too.
+        # A category is measured, and its maps are released, once the maps of its validation images are there, too.
         first: dict[str, list[Sample]] = {}
         for sample in self.validation_images:
             first.setdefault(sample.category, []).append(sample)
@@ -136,35 +139,16 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
     method, of_method = load_method(config.method, settings)
     protocol, method_name = with_method(protocol, method, settings), title_of(config.method)
-    if not config.models and not config.reference_rows:
-        raise ConfigError("Without reference rows and without a model there is nothing to measure; name a model.")
-    references = REFERENCE_ROWS if config.reference_rows else ()
-    found = [find_model(name, settings) for name in dict.fromkeys([*config.models, *references])]
-    models = measurable([model for model, _ in found], config.models, method, method_name)
-    known = fields_of_protocol.union(of_method, *(keys for _, keys in found))
-    known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
-    for key in settings:
-        if key not in known:
-            raise ConfigError(f"There is no setting {key!r}.{_hint(key, known)}")
+    found = _find_models(config, fields_of_protocol.union(of_method))
+    models = measurable(found, config.models, method, method_name)
     _check_prices(models, config)
     if config.batch and not any(model.preset.kind == "backend" for model in models):
         raise ConfigError("--batch needs a chat model; a baseline asks no questions. Leave --batch out.")
     prompt, own_prompts = prompts_of(protocol, method, method_name, models, settings)
-    # A protocol may set several division methods; --set may not set another method's.
-    own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
-    options = {key: value for key, value in protocol.division_options().items() if key in own or key in settings}
-    division = division_options(protocol.division, options)
+    division = _division(protocol, settings)
     if dataset is None:
         # Last, since the demo may have to be drawn.
-        name = config.dataset or ("demo" if config.data is None else recognized(Path(config.data)) or "folder")
-        dataset = load_dataset(
-            name,
-            config.data,
-            mask_threshold=config.mask_threshold,
-            mask_values=config.mask_values,
-            categories=config.categories,
-            split=config.split,
-        )
+        dataset = _load_dataset(config)
     check_questions(method, method_name, dataset)
     if dataset.image_size is not None and "image_size" not in protocol.model_fields_set:
         protocol = protocol.model_copy(update={"image_size": dataset.image_size})
@@ -172,6 +156,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
     is_labelled = all(sample.is_labelled for sample in selected)
     if not is_labelled:
         models = predictable(models, config, selected, wanted=unlabelled)
+    cuts_maps = bool(method.places) and (not is_labelled or not {"segf1", "classf1"}.isdisjoint(selected.metrics))
     reading = {"mask_threshold": config.mask_threshold, "mask_values": config.mask_values}
     drawing = Drawing(config.reference_images, protocol.shots, config.seed, reading)
     return Plan(
@@ -187,9 +172,40 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
         whole=dataset.complete and len(selected) == len(dataset),
         choice=choice,
         threshold_images=threshold_images(choice, selected, drawing),
-        validation_images=validation_images(selected, config.limit)
-        if method.places and (not is_labelled or {"segf1", "classf1"} & {*selected.metrics})
-        else (),
+        validation_images=validation_images(selected, config.limit) if cuts_maps else (),
+    )
+
+
+def _find_models(config: RunConfig, known: set[str]) -> list[Model]:
+    """Find the models and the reference rows; refuse settings that neither they nor ``known`` have."""
+    if not config.models and not config.reference_rows:
+        raise ConfigError("Without reference rows and without a model there is nothing to measure; name a model.")
+    references = REFERENCE_ROWS if config.reference_rows else ()
+    found = [find_model(name, dict(config.settings)) for name in dict.fromkeys([*config.models, *references])]
+    of_engine = set(RayOptions.model_fields) if config.engine == "ray" else set()
+    known = known.union(of_engine, *(keys for _, keys in found))
+    for key in config.settings:
+        if key not in known:
+            raise ConfigError(f"There is no setting {key!r}.{_hint(key, known)}")
+    return [model for model, _ in found]
+
+
+def _division(protocol: Protocol, settings: Mapping[str, Any]) -> DivisionOptions:
+    """Return the options of the division. A protocol may set several methods; settings may not set another method's."""
+    own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
+    options = {key: value for key, value in protocol.division_options().items() if key in own or key in settings}
+    return division_options(protocol.division, options)
+
+
+def _load_dataset(config: RunConfig) -> Dataset:
+    name = config.dataset or ("demo" if config.data is None else recognized(Path(config.data)) or "folder")
+    return load_dataset(
+        name,
+        config.data,
+        mask_threshold=config.mask_threshold,
+        mask_values=config.mask_values,
+        categories=config.categories,
+        split=config.split,
     )
 
 

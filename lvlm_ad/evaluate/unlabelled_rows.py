@@ -1,4 +1,4 @@
-"""A row whose images have no labels: predictions, and no metric."""
+"""A row whose images have no labels: predictions, and no metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_LABELS", "UnlabelledResult"]
 
 NO_LABELS = "the images have no labels"
-"""Why a run has no metric."""
+"""Why a run has no metrics."""
 
 
 class UnlabelledResult:

@@ -199,6 +199,6 @@ class UploadWriter:
 
 def _unwritable(path: Path, error: OSError) -> RunError:
     return RunError(
-        f"{shown(path)} cannot be written: {error.strerror}. Every answer so far is kept; make room, and the same "
-        "command continues."
+        f"{shown(path)} cannot be written: {error.strerror}. Every answer so far is kept: make room and give the "
+        "same command again."
     )

@@ -113,7 +113,7 @@ class DatasetRecord(_Record):
     split: str = ""
     """The part of a data set that has several. "" is left out of run.json, as in runs of older versions."""
     is_labelled: bool = True
-    """Whether its images are known to be normal or anomalous. If not, the run has predictions but no metric."""
+    """Whether its images are known to be normal or anomalous. If not, the run has predictions but no metrics."""
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

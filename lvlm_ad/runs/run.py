@@ -99,9 +99,9 @@ class Run:
         return _frame([record.model_dump() for record in self.predictions], list(PredictionRecord.model_fields))
 
     def check_labels(self) -> None:
-        """Raise a ``RunError`` if the images have no labels: there is no metric to show or to compare."""
+        """Raise a ``RunError`` if the images have no labels: there are no metrics to show or to compare."""
         if not self.manifest.dataset.is_labelled:
-            raise RunError(f"{self.dir}: the images have no labels, so the run has predictions but no metric.")
+            raise RunError(f"{self.dir}: the images have no labels, so the run has predictions but no metrics.")
 
     def __repr__(self) -> str:
         name, dataset = self.manifest.row_name, self.manifest.dataset.name
@@ -277,15 +277,15 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
 
 
 def measured_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Leave out runs on images without labels, which have no metric.
+    """Leave out runs on images without labels, which have no metrics.
 
     Returns:
         The others, and a note if any is left out.
     """
     measured = [run for run in runs if run.manifest.dataset.is_labelled]
     without = len(runs) - len(measured)
-    which = "A run has" if without == 1 else f"{without} runs have"
-    return measured, [f"{which} no metric: the images have no labels."] if without else []
+    which, they = ("run", "it has") if without == 1 else ("runs", "they have")
+    return measured, [f"{without} {which} on images without labels: {they} no metrics."] if without else []
 
 
 def each_separately(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[R], list[str]]:

@@ -118,15 +118,15 @@ def test_the_run_has_predictions_and_no_metric(predict):
 def test_no_table_page_or_comparison_shows_it(predict, tmp_path, lvlm_ad_command):
     """Each says that there are no labels; the runs beside it stay in the table."""
     run = predict(*["image anomaly score: 0.2."] * 4)
-    with pytest.raises(RunError, match="the images have no labels, so the run has predictions but no metric"):
+    with pytest.raises(RunError, match="the images have no labels, so the run has predictions but no metrics"):
         write_report(run, tmp_path / "page")
     with pytest.raises(RunError, match="no labels"):
         compare_runs(run, run)
     runs, _ = read_runs(run.dir.parent)
-    assert measured_runs(runs) == ([], ["A run has no metric: the images have no labels."])
+    assert measured_runs(runs) == ([], ["1 run on images without labels: it has no metrics."])
     done = lvlm_ad_command("leaderboard", run.dir.parent)
     assert done.returncode == 2
-    assert "can be shown: A run has no metric: the images have no labels." in done.stderr
+    assert "can be shown. 1 run on images without labels: it has no metrics." in done.stderr
     assert not (run.dir.parent / "leaderboard.html").exists()
 
 
@@ -181,7 +181,7 @@ def test_without_validation_images_the_terminal_says_what_follows(ad2, tmp_path,
     out = tmp_path / "runs"
     done = lvlm_ad_command("bench", "-m", "contrast", "--data", ad2, "--split", "private", "--out", out, *settings)
     assert done.returncode == 0, done.stderr
-    assert "They have no labels, so there is no metric and no table." in done.stderr
+    assert "They have no labels, so there are no metrics and no table." in done.stderr
     assert "No thresholded maps: no prediction of a validation image of vial. The server then sets" in done.stderr
     assert not done.stdout
     for row in ("contrast", "contrast-dense"):
@@ -242,7 +242,7 @@ def test_what_needs_labels_is_refused(ad2, tmp_path, options, message):
 
 def test_maps_of_images_without_labels_cannot_be_scored(ad2, tmp_path):
     """``lvlm-ad score`` measures."""
-    with pytest.raises(DataError, match="have no labels, so no metric"):
+    with pytest.raises(DataError, match="have no labels, so nothing can be measured"):
         lvlm_ad.evaluate.score_maps(tmp_path, RunConfig(data=ad2, split="private", out=tmp_path / "runs"))
 
 
