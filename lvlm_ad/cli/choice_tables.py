@@ -29,7 +29,7 @@ def print_choices(run: Run, console: Console) -> None:
     title = f"{run.manifest.row_name}: accuracy, percent; an answer without a choice is wrong"
     table = Table(title=Text(escaped(title)), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold")
-    for head in (*names, "Average", "left out", "as published", "unread"):
+    for head in (*names, "Average", "left out", "as published", "no choice"):
         table.add_column(Text(escaped(head).replace(" ", "\n")), justify="right")
     for source, row in choices["sources"].items():
         whole = row[AVERAGE]

@@ -1,4 +1,4 @@
-"""The metrics that a data set's authors report, of one category: values, reasons, and how sure they are."""
+"""The metrics that a data set's authors report, of one category: values or reasons, and intervals."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_MAP",
     "NO_THRESHOLD",
-    "Found",
     "ReportedImages",
+    "ReportedMetrics",
     "group_names",
     "limits_of",
     "measure_reported",
@@ -47,13 +47,14 @@ _TOO_FEW_IMAGES = "fewer than 2 good or 2 defective images"
 
 @dataclass(frozen=True, eq=False)
 class ReportedImages:
-    """What such metrics need of a category's n images.
+    """What the metrics that authors report need of a category's n images.
 
     Attributes:
         images: labels, scores, pixels and objects.
         kinds: ``(n,)``, the kind of defect; of good images it does not matter.
-        channels: of ``spro_histogram``, None where the saturation areas are unknown; None: the method gives no map.
-        counts: int64 ``(n, 3)``, of ``count_binary``; None where a map, a mask or the threshold is missing.
+        channels: what ``spro_histogram`` returned for each image, None where saturation areas are unknown. None in
+            place of all: the method gives no map.
+        counts: int64 ``(n, 3)``, what ``count_binary`` returned; None if a map, a mask or the threshold is missing.
         threshold: where the maps were cut.
         no_counts: why there are no counts.
     """
@@ -67,13 +68,13 @@ class ReportedImages:
 
 
 @dataclass(eq=False)
-class Found:
-    """Metrics by name.
+class ReportedMetrics:
+    """The metrics that authors report, by name.
 
     Attributes:
-        values: None where undefined.
-        undefined: why.
-        estimates: how sure those are that have a value.
+        values: fractions in 0..1; None where undefined.
+        undefined: the reasons of those without a value.
+        estimates: how sure the values are.
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -89,9 +90,9 @@ class Found:
             for name, one in estimates.items()
         }
 
-    def only(self, names: Sequence[str]) -> Found:
+    def only(self, names: Sequence[str]) -> ReportedMetrics:
         """Return the metrics of some names, in their order."""
-        return Found(
+        return ReportedMetrics(
             {name: self.values[name] for name in names if name in self.values},
             {name: self.undefined[name] for name in names if name in self.undefined},
             {name: self.estimates[name] for name in names if name in self.estimates},
@@ -110,7 +111,7 @@ def limits_of(names: Iterable[str], metric: str = "pixel_aupro") -> tuple[float,
 
 
 def group_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the groups of anomalies that metrics are asked for.
+    """Return the groups of anomalies that the names of metrics mention.
 
     Example:
         >>> group_names(["au_spro@0.05", "au_spro_logical@0.05", "image_auroc_groups", "image_auroc_structural"])
@@ -128,20 +129,22 @@ def measure_reported(
     resamples: int,
     category: str = "",
     exact: Mapping[str, float | None] | None = None,
-) -> Found:
-    """Compute those metrics that are not among the seven, without AUPRO at limits, which is computed with AUPRO.
+) -> ReportedMetrics:
+    """Compute the metrics that authors report and that are not among the seven.
+
+    AUPRO at other limits is left out: ``metrics_of`` computes it together with AUPRO.
 
     Args:
-        names: the metrics, in the order of the result.
+        names: the metrics, in the order of the result; others than these are ignored.
         of: the images.
         resamples: how many resamples are drawn.
         category: its name; resamples of the same category and labels are the same for every method.
-        exact: AU-sPRO of own maps, whose channels are counted at few thresholds.
+        exact: the exact AU-sPRO of own maps, whose channels are counted at few thresholds only.
 
     Returns:
         The metrics, each with a value or a reason.
     """
-    found = Found()
+    found = ReportedMetrics()
     if limits := limits_of(names, "au_spro"):
         _add_spro(found, limits, group_names(names), of, resamples, category, exact)
     if any(name.startswith("image_auroc_") for name in names):
@@ -154,7 +157,7 @@ def measure_reported(
 
 
 def _groups(names: Sequence[str], of: ReportedImages) -> tuple[NDArray[np.intp], list[str | None]]:
-    """Return which images are good or of a group, and the group of each of these, None if good."""
+    """Return where the images are that are good or of a group, and the group of each of these; None if good."""
     known = {kind: name for name in names for kind in (name, f"{name}_anomalies")}
     groups = [known.get(kind, "") if label else None for label, kind in zip(of.images.labels, of.kinds, strict=True)]
     kept = [at for at, group in enumerate(groups) if group != ""]
@@ -162,7 +165,7 @@ def _groups(names: Sequence[str], of: ReportedImages) -> tuple[NDArray[np.intp],
 
 
 def _add_spro(
-    found: Found,
+    found: ReportedMetrics,
     limits: Sequence[float],
     names: Sequence[str],
     of: ReportedImages,
@@ -180,6 +183,7 @@ def _add_spro(
         return
     if not names:
         metrics = _with(au_spro_from_histograms(channels, limits), exact)
+        # It is the AUPRO of channels in the place of regions, so its interval is computed as that of AUPRO.
         points = {at_limit("pixel_aupro", limit): metrics.values[at_limit(metric, limit)] for limit in limits}
         images = replace(of.images, histograms=channels, limits=tuple(limits))
         estimates = estimate_category(images, points, resamples, category)
@@ -197,7 +201,9 @@ def _with(metrics: NamedMetrics, exact: Mapping[str, float | None] | None) -> Na
     return NamedMetrics({**metrics.values, **better}, metrics.undefined)
 
 
-def _add_group_aurocs(found: Found, names: Sequence[str], of: ReportedImages, resamples: int, category: str) -> None:
+def _add_group_aurocs(
+    found: ReportedMetrics, names: Sequence[str], of: ReportedImages, resamples: int, category: str
+) -> None:
     kept, groups = _groups(names, of)
     metric = "image_auroc"
     if not kept.size:
@@ -227,7 +233,7 @@ def _add_group_aurocs(found: Found, names: Sequence[str], of: ReportedImages, re
     found.add(metrics, estimates)
 
 
-def _add_samples(found: Found, images: CategoryImages, resamples: int, category: str) -> None:
+def _add_samples(found: ReportedMetrics, images: CategoryImages, resamples: int, category: str) -> None:
     name = "sample_auroc"
     objects = np.arange(images.labels.size) if images.objects is None else images.objects
     labels, scores = merge_views(images.labels, images.scores, objects.tolist())
@@ -241,7 +247,7 @@ def _add_samples(found: Found, images: CategoryImages, resamples: int, category:
     found.add(NamedMetrics({name: value}), {name: one})
 
 
-def _add_binary(found: Found, of: ReportedImages, resamples: int, category: str) -> None:
+def _add_binary(found: ReportedMetrics, of: ReportedImages, resamples: int, category: str) -> None:
     names = ("segf1", "classf1")
     if of.counts is None:
         found.add(NamedMetrics.without(names, of.no_counts), {})

@@ -217,7 +217,7 @@ def _decisions(run: Run, reread: Callable[[PredictionRecord], str]) -> Iterator[
 
 
 def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None, file: str = "pixels.npz") -> str:
-    """Check whether pixel counts fit the image's size, its label and the predicted scores."""
+    """Check whether the pixel counts of a file fit the image's size, its label and the predicted scores."""
     if histogram is None:
         return ""
     normal, anomalous = int(histogram.normal.sum()), int(histogram.anomalous.sum())
@@ -238,10 +238,10 @@ def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None
 def _label(record: PredictionRecord, sample: Sample) -> str:
     recorded = (record.category, record.label, record.defect, record.part, record.tags)
     if recorded != (sample.category, sample.label, sample.defect, sample.part, dict(sample.tags)):
-        return "predictions.jsonl: label, kind of defect or category, its part or a tag is not the data set's"
+        return "predictions.jsonl: category, label, kind of defect, object or a tag is not that of the data set"
     asked = [(one.type, len(one.options), one.right_letter) for one in sample.questions]
     answered = [(one.type, one.options, one.right) for one in record.choices]
-    return "" if answered in ([], asked) else "predictions.jsonl: questions are not the data set's"
+    return "" if answered in ([], asked) else "predictions.jsonl: the questions are not those of the data set"
 
 
 def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None, sources: Sources) -> str:
@@ -261,9 +261,8 @@ def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram |
         same = same_histograms(histogram, again)
     elif divisions is not None:
         regions, binary = divisions.regions(sample), bool(run.manifest.protocol.get("binary"))
-        same = same_histograms(
-            histogram, divisions.histogram(sample, paint(record.regions, regions, binary=binary).values)
-        )
+        painted = paint(record.regions, regions, binary=binary)
+        same = same_histograms(histogram, divisions.histogram(sample, painted.values))
     elif (mask := sample.mask) is None or histogram is None:
         same = mask is None and histogram is None
     else:

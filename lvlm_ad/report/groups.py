@@ -50,8 +50,11 @@ def _note(metrics: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], *, r
     reasons = sorted({reason for entry in entries for reason in entry.get("undefined", {}).values()})
     return " ".join(
         [
-            "In percent. Each row measures its defects against all good images of the same category.",
-            *(["A row of a tag, such as one lighting, measures the good and the defective images with it."] * tags),
+            "In percent. A row of a size or kind measures these defects against all good images of the same category.",
+            *(
+                ["A row of a tag, such as a lighting, measures only the good and the defective images with this tag."]
+                * tags
+            ),
             "A size is averaged over the categories that have such defects, so sizes may cover different categories.",
             *([f"Found: defective images that alarm at the run's threshold{threshold}."] if recall else []),
             *(["No interval: a category has too few such defects; metrics.json says which."] if missing else []),

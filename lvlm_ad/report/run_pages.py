@@ -173,14 +173,14 @@ def _reported_notes(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _cuts(metrics: Mapping[str, Any]) -> list[str]:
-    """Say where maps were cut for SegF1 and ClassF1."""
+    """Say which threshold of maps SegF1 and ClassF1 have in each category."""
     cuts = metrics.get("map_thresholds", {})
     if not cuts:
         return []
     first = next(iter(cuts.values()))
     each = ", ".join(f"{name} {one['value']:.4g} ({one['images']} images)" for name, one in cuts.items())
-    rule = f"the {first['rule']} of the maps of {first['source']}, which saw no test label"
-    return [f"SegF1 and ClassF1 count the pixels that score more than a threshold, {rule}: {each}."]
+    rule = f"{first['rule']} of the maps of {first['source']}, which need no test label"
+    return [f"For SegF1 and ClassF1 a pixel is positive above a threshold, the {rule}: {each}."]
 
 
 def _intervals(metrics: Mapping[str, Any]) -> list[str]:

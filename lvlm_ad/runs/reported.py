@@ -10,18 +10,15 @@ from lvlm_ad.runs.records import METRIC_NAMES, METRIC_TITLES
 
 __all__ = ["is_metric", "is_reported", "limit_of", "metric_title", "reported_of", "titles_of"]
 
-_LIMIT = r"@(?P<limit>1|0\.\d{1,15})"
+_LIMIT = r"@(1|0\.\d{1,15})"
 
-_NAMES = re.compile(
-    rf"pixel_aupro{_LIMIT}|au_spro(_[a-z]+)?{_LIMIT.replace('limit', 'other')}|image_auroc_[a-z]+|sample_auroc"
-    r"|segf1|classf1"
-)
+_NAMES = re.compile(rf"pixel_aupro{_LIMIT}|au_spro(_[a-z]+)?{_LIMIT}|image_auroc_[a-z]+|sample_auroc|segf1|classf1")
 
 _TITLES = {"sample_auroc": "Sample AUROC", "segf1": "SegF1", "classf1": "ClassF1"}
 
 
 def is_reported(name: str) -> bool:
-    """Whether a name is that of a metric beside the seven.
+    """Whether a name is that of a metric that only some data sets have.
 
     Example:
         >>> [is_reported(name) for name in ("au_spro_logical@0.05", "pixel_aupro@0.3", "image_auroc", "pixel_aupro@2")]
@@ -31,7 +28,7 @@ def is_reported(name: str) -> bool:
 
 
 def is_metric(name: str) -> bool:
-    """Whether a name is that of a metric, one of the seven or beside them."""
+    """Whether a name is that of a metric: of the seven, or of those that only some data sets have."""
     return name in METRIC_NAMES or is_reported(name)
 
 

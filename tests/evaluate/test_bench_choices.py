@@ -211,7 +211,9 @@ def test_verification_finds_another_letter(choose, tree):
     told = problems(lambda record: record["choices"][0].update(chosen="B"))
     assert "scores or status are not those of the answer's text" in told
     assert "choices is" in told
-    assert "questions are not the data set's" in problems(lambda record: record["choices"][0].update(right="A"))
+    assert "the questions are not those of the data set" in problems(
+        lambda record: record["choices"][0].update(right="A")
+    )
     assert "the answers cannot be read again" in " ".join(verify_runs([run])[1])
 
 

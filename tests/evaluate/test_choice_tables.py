@@ -161,7 +161,7 @@ def test_pages_show_accuracies_and_letters(made, tmp_path):
     assert "Pixel AUROC</dt>" not in page
     runs = [read_run(found[name].dir) for name in ("Knows", "Locates")]
     both = write_comparison(runs, tmp_path / "both", resamples=100, pictures=False).read_text(encoding="utf-8")
-    assert "Accuracy of questions" in both
+    assert "Accuracy of answers to questions" in both
     assert "+14.3" in both
 
 

@@ -280,7 +280,11 @@ def test_verification_finds_what_was_changed(benches, trees, tmp_path):
         (changed(loco, tmp_path / "a", **{"au_spro@0.05": 0.9}), "loco", "au_spro@0.05 of the mean"),
         (replace(loco, dir=tmp_path / "b" / loco.dir.name, channels=channels), "loco", "channels.npz: the counts"),
         (replace(ad2, dir=tmp_path / "c" / ad2.dir.name, metrics=cut), "ad2", "TP, FP and FN"),
-        (replace(ad2, dir=tmp_path / "d" / ad2.dir.name, predictions=parts), "ad2", "its part or a tag"),
+        (
+            replace(ad2, dir=tmp_path / "d" / ad2.dir.name, predictions=parts),
+            "ad2",
+            "object or a tag is not that of the data set",
+        ),
     ]
     for run, tree, says in forged:
         write_run(run)

@@ -263,7 +263,7 @@ def test_the_data_set_decides_labels_and_pixels(copied, kept_data):
     for says, forged in (
         ("pixel counts are not those", replace(run, histograms=moved)),
         ("pixel counts are not those", replace(run, histograms=lost)),
-        ("label, kind of defect or category", changed(run, good, label=True)),
+        ("label, kind of defect, object", changed(run, good, label=True)),
     ):
         write_run(measured_again(forged))
         assert verify_run(read_run(run.dir)) == []
