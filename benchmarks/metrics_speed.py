@@ -254,7 +254,8 @@ def counted(folder: Path) -> Row:
 
 def whole_set(name: str, size: int, *, tenths: bool) -> None:
     """Print what a further model costs on a data set whose ground truth is counted."""
-    from lvlm_ad.evaluate.measure import Images, measure_category
+    from lvlm_ad.evaluate.images import Images
+    from lvlm_ad.evaluate.measure import measure_category
     from lvlm_ad.evaluate.summary import summary
     from lvlm_ad.metrics import count_cells
     from lvlm_ad.metrics.histograms import histogram_of_cells
@@ -287,7 +288,8 @@ def whole_set(name: str, size: int, *, tenths: bool) -> None:
 
 def large_category(count: int, size: int) -> None:
     """Print what a bench's category of so many maps of a baseline costs."""
-    from lvlm_ad.evaluate.measure import Images, measure_category
+    from lvlm_ad.evaluate.images import Images
+    from lvlm_ad.evaluate.measure import measure_category
 
     draw = np.random.default_rng(0)
     coarse = draw.random((64, 64), dtype=np.float32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri
 
-from lvlm_ad.evaluate.measure import Images
+from lvlm_ad.evaluate.images import Images
 from lvlm_ad.metrics.bootstrap import CategoryImages
 from lvlm_ad.metrics.curves import Steps, ap, aupro, auroc, f1_max, steps_of
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms

@@ -11,7 +11,8 @@ from rich.console import Console
 from lvlm_ad.cli.terminal import print_comparison
 from lvlm_ad.compare import adjusted, compare_runs
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.evaluate.measure import Images, measure_category
+from lvlm_ad.evaluate.images import Images
+from lvlm_ad.evaluate.measure import measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.leaderboard.comparison_table import csv_text, tex
 from lvlm_ad.metrics import count_cells

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.evaluate.answer_metrics import answer_metrics
 from lvlm_ad.evaluate.choices import choice_metrics
 from lvlm_ad.evaluate.counting import channel_histogram, channels_of, count_answer
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
-from lvlm_ad.evaluate.detectors import added, make_record, with_score
-from lvlm_ad.evaluate.finding_counts import finding_counts
+from lvlm_ad.evaluate.detectors import make_record, with_score
 from lvlm_ad.evaluate.groups import group_metrics
+from lvlm_ad.evaluate.images import Images
 from lvlm_ad.evaluate.manifests import make_manifest, run_folder
 from lvlm_ad.evaluate.map_files import resize_map
-from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category
+from lvlm_ad.evaluate.measure import CategoryResult, measure_category
 from lvlm_ad.evaluate.reported import threshold_entry
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.log import event
@@ -30,7 +30,6 @@ from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.metrics.ranks import RESAMPLES
 from lvlm_ad.runs import INTERVAL_RULE, PredictionRecord, Run, is_metric, write_resamples, write_run
-from lvlm_ad.text2seg import UNANSWERED, Status
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,11 +38,11 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan, RunConfig
     from lvlm_ad.evaluate.detectors import Finalize, Prediction
-    from lvlm_ad.evaluate.measure import OwnChannels, OwnMap
+    from lvlm_ad.evaluate.images import OwnChannels, OwnMap
     from lvlm_ad.evaluate.session import Session
     from lvlm_ad.methods.contract import Places
 
-__all__ = ["RowImage", "RowResult", "answer_metrics", "images_of_rows", "own_channels_of"]
+__all__ = ["RowImage", "RowResult", "images_of_rows", "own_channels_of"]
 
 _COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
@@ -346,35 +345,3 @@ class RowResult:
         answers, usage = run.metrics["answers"], run.metrics["usage"]
         event("run", dir=str(folder), config_hash=manifest.config_hash, answers=answers, usage=usage)
         return run
-
-
-def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool, by_regions: bool = True) -> dict[str, Any]:
-    """Return "answers", "outcomes", "coverage", "usage" and "findings" of metrics.json, without "spent_usd".
-
-    Args:
-        records: all predictions of a run.
-        paid: whether the answers may cost money.
-        by_regions: whether the method is regions, which asks one question about each image.
-    """
-    answered = [record for record in records if record.status not in UNANSWERED]
-    # A conversation that failed was answered in part.
-    billed = [record for record in records if record.status not in UNANSWERED or record.steps]
-    usable = sum(record.usable for record in records)
-    statuses = Counter(record.status for record in records)
-    counts = {status: statuses[status] for status in get_args(Status)}
-    cost = added(record.cost_usd for record in billed) if paid else 0.0
-    questions = sum(len(record.steps) or record.status not in UNANSWERED for record in records)
-    return {
-        "answers": {"total": len(records), **counts, "usable": usable},
-        "outcomes": dict(sorted(Counter(record.outcome for record in answered).items())) if paid else {},
-        "coverage": usable / len(records),
-        "usage": {
-            "input_tokens": added(record.input_tokens for record in billed),
-            "output_tokens": added(record.output_tokens for record in billed),
-            # Where nothing was answered, what failed may have been billed all the same.
-            "cost_usd": cost if billed or not paid else None,
-            "seconds": sum(record.seconds for record in records),
-            **({} if by_regions or not paid else {"questions": questions}),
-        },
-        **({} if by_regions or not paid else {"findings": finding_counts(records)}),
-    }

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.evaluate.answer_metrics import answer_metrics
 from lvlm_ad.evaluate.detectors import with_score
 from lvlm_ad.evaluate.manifests import make_manifest, run_folder
-from lvlm_ad.evaluate.rows import answer_metrics
 from lvlm_ad.log import event
 from lvlm_ad.runs import METRIC_NAMES, PredictionRecord, Run, write_run
 

@@ -16,11 +16,11 @@ from lvlm_ad.datasets.hashing import hash_rows
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
 from lvlm_ad.errors import RunError
+from lvlm_ad.evaluate.answer_metrics import answer_metrics
 from lvlm_ad.evaluate.choices import choice_metrics
 from lvlm_ad.evaluate.decide import DecisionSettings, decide
 from lvlm_ad.evaluate.manifests import hash_of
 from lvlm_ad.evaluate.recorded import Conversations
-from lvlm_ad.evaluate.rows import answer_metrics
 from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.evaluate.verify_answers import answer_problem
 from lvlm_ad.evaluate.verify_channels import channels_problem, cut_problem, same_histograms

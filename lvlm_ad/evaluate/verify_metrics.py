@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of
 from lvlm_ad.evaluate.groups import group_entries, group_metrics
-from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category
+from lvlm_ad.evaluate.images import Images
+from lvlm_ad.evaluate.measure import CategoryResult, measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.limits import RESAMPLES
 from lvlm_ad.metrics.binary import MapThreshold

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lvlm_ad.evaluate.groups import group_metrics
-from lvlm_ad.evaluate.measure import Images, measure_category
+from lvlm_ad.evaluate.images import Images
+from lvlm_ad.evaluate.measure import measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.metrics import count_cells, shape_measures
 from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells

@@ -14,8 +14,9 @@ import lvlm_ad
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
 from lvlm_ad.evaluate.groups import group_metrics
+from lvlm_ad.evaluate.images import Images
 from lvlm_ad.evaluate.manifests import hash_of
-from lvlm_ad.evaluate.measure import Images, measure_category
+from lvlm_ad.evaluate.measure import measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.evaluate.verify import verify_run, verify_runs
 from lvlm_ad.log import Progress
