@@ -123,7 +123,9 @@ def check_upload(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that bench wrote for the server.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="MVTec AD 2: its images' names and sizes are checked.  [default: the published names only]"),
+        typer.Option(
+            help="Folder of MVTec AD 2, to compare names and sizes with.  [default: only the published names]"
+        ),
     ] = None,
     pack: Annotated[bool, typer.Option("--pack", help="If there is no error, pack it into DIR.tar.gz.")] = False,
     json: shell.Json = False,

@@ -35,11 +35,14 @@ def choice_metrics(records: Sequence[PredictionRecord]) -> dict[str, Any]:
         records: all predictions of a run.
 
     Returns:
-        Nothing without questions. Else "choices": "questions"; "unread", status -> how many answers chose no option;
-        "sources", source -> subtask -> numbers, see ``lvlm_ad.metrics.choices``; "letters", letter -> in how many
-        questions it is "offered", "right" and "chosen". The numbers are "accuracy", in which an answer without a choice
-        is wrong; "left_out", in which it is left out; "as_published", by the script of MMAD's authors; "chance", what
-        guessing gives on average; "interval", 95 % over images, of the first two; "asked" and "unread".
+        Empty if nothing was asked. Else {"choices": ...} with
+
+        - "questions": how many there are;
+        - "unread": status -> how many answers chose no option;
+        - "sources": source -> subtask -> numbers: "accuracy" (an answer without a choice is wrong), "left_out" (it is
+          left out), "as_published" (by the script of MMAD's authors) and "chance" (what guessing gives on average), all
+          in 0..1; "interval" (of the first two, 95 %, over images); and the counts "asked" and "unread";
+        - "letters": letter -> in how many questions it is "offered", "right" and "chosen".
 
     Example:
         >>> choice_metrics([])

@@ -91,15 +91,15 @@ class _Category:
 
     def measure(self, group: NDArray[np.bool_]) -> tuple[dict[str, Any], dict[str, Estimate]]:
         """Measure a group of defective images against the good ones; returns its entry and its estimates."""
-        return self._of((group | ~self.labels) & self.measured, _NO_ANSWER)
+        return self._measure((group | ~self.labels) & self.measured, _NO_ANSWER)
 
     def measure_all(self, chosen: NDArray[np.bool_]) -> tuple[dict[str, Any], dict[str, Estimate]]:
-        """Measure some good and defective images; returns their entry, with the number of good ones, and estimates."""
+        """Measure the chosen images, good and defective; returns their entry, with "n_good", and its estimates."""
         reason = _NO_ANSWER if (chosen & self.labels).any() else "no image is anomalous"
-        entry, estimates = self._of(chosen & self.measured, reason)
+        entry, estimates = self._measure(chosen & self.measured, reason)
         return {"n": entry.pop("n"), "n_good": int((chosen & self.measured & ~self.labels).sum()), **entry}, estimates
 
-    def _of(self, chosen: NDArray[np.bool_], without: str) -> tuple[dict[str, Any], dict[str, Estimate]]:
+    def _measure(self, chosen: NDArray[np.bool_], without: str) -> tuple[dict[str, Any], dict[str, Estimate]]:
         kept = np.flatnonzero(chosen)
         found = int(np.count_nonzero(self.labels[kept]))
         if not found:
@@ -153,8 +153,8 @@ def group_metrics(
         "kinds", for categories with 2 to ``MOST_KINDS`` kinds of defect: category -> kind -> entry; "sizes": size ->
         entry, whose metrics are means over the categories that have defects of this size. An entry has "n" (defective
         images), ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms
-        "judged", "found" and "recall", pooled over categories. "tags": tag -> value -> entry as of a size, of the good
-        and the defective images with this value, with "n_good", and of several categories "by_category".
+        "judged", "found" and "recall", pooled over categories. "tags": tag -> value -> entry of the images with this
+        value; it also has "n_good" (good images) and, if there are several categories, "by_category".
     """
     where: dict[str, list[int]] = {}
     for at, record in enumerate(records):
