@@ -1,7 +1,9 @@
 """Miniature trees of published data sets: right ones are read, and what is wrong with damaged ones is reported."""
 
 import runpy
+import tempfile
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -49,15 +51,18 @@ def trees(shared, tmp_path_factory):
     return folder, runpy.run_path(str(shared / "tools" / "mk_layouts.py"))["make"](folder)
 
 
+@cache
+def expected_of_trees():
+    """What is expected of every tree, by its name; it follows from writing the trees, which the fixture does again."""
+    with tempfile.TemporaryDirectory() as folder:
+        return runpy.run_path(str(TOOL))["make"](folder)
+
+
 def names_of_trees(key="loader"):
     """Name every tree of a data set that is read here, of those whose expectation has a key."""
     if not TOOL.is_file():
         return ["absent"]
-    # The trees are written once, by the fixture; their names are known only then, so they are written here, too.
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        found = runpy.run_path(str(TOOL))["make"](folder)
+    found = expected_of_trees()
     return [name for name, expected in found.items() if key in expected and expected["loader"] in NAMES]
 
 
