@@ -11,7 +11,7 @@ _METRICS = {
     "pixel_aupro": ("PRO", "AUPRO up to a false-positive rate of {limit}"),
     "au_spro": (
         "AU-sPRO",
-        "like AUPRO up to a false-positive rate of {limit}, but a part of a defect can be enough",
+        "like AUPRO up to a false-positive rate of {limit}, but a part of a defect can be enough; at full picture size",
     ),
     "image_auroc": ("I-AUROC", "image AUROC of one group of anomalies against all good images; groups: their mean"),
     "sample_auroc": ("S-AUROC", "image AUROC of objects, each with the highest label and score of its views"),
