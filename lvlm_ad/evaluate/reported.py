@@ -12,7 +12,7 @@ from lvlm_ad.metrics import image_metrics
 from lvlm_ad.metrics.binary import BinaryMetrics, MapThreshold, binary_metrics
 from lvlm_ad.metrics.bootstrap import CategoryImages, draw_weights, pool_images, resampled, seeded_generator
 from lvlm_ad.metrics.dataset_estimates import estimate_binary, estimate_group_aurocs, estimate_group_overlap
-from lvlm_ad.metrics.estimates import FEW_IMAGES, Estimate, estimate_category
+from lvlm_ad.metrics.estimates import FEW_IMAGES, Estimate, estimate_category, in_objects
 from lvlm_ad.metrics.groups import group_members, image_auroc_by_group, merge_views
 from lvlm_ad.metrics.intervals import class_sizes
 from lvlm_ad.metrics.named import NamedMetrics, at_limit
@@ -222,14 +222,15 @@ def _add_group_aurocs(
             draws[f"{metric}_{name}"] = resampled(pool_images(strata[at] > 0, scores[at]), weights[:, at])["auroc"]
     if len(draws) == len(members) and draws:
         draws[f"{metric}_{_MEAN}"] = np.mean([*draws.values()], axis=0)
-    sizes = class_sizes(strata > 0)
+    sizes = {f"{metric}_{name}": class_sizes(strata[at] > 0) for name, at in members.items()}
+    sizes[f"{metric}_{_MEAN}"] = class_sizes(strata > 0)
     estimates = {}
     for name, value in metrics.values.items():
         if value is not None:
             one = sure.get(name)
             interval, images = (None, 0.0) if one is None else (one.interval, one.images)
             reason = _TOO_FEW_IMAGES if one is None else ""
-            estimates[name] = Estimate(value, interval, reason, images=images, sizes=sizes, draws=draws.get(name))
+            estimates[name] = Estimate(value, interval, reason, images=images, sizes=sizes[name], draws=draws.get(name))
     found.add(metrics, estimates)
 
 
@@ -244,7 +245,7 @@ def _add_samples(found: ReportedMetrics, images: CategoryImages, resamples: int,
     value = image_metrics(labels, scores).auroc
     whole = CategoryImages(labels, scores, None)
     one = estimate_category(whole, {"image_auroc": value}, resamples, category)["image_auroc"]
-    found.add(NamedMetrics({name: value}), {name: one})
+    found.add(NamedMetrics({name: value}), {name: in_objects(one)})
 
 
 def _add_binary(found: ReportedMetrics, of: ReportedImages, resamples: int, category: str) -> None:

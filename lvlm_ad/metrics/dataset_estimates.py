@@ -18,7 +18,7 @@ from lvlm_ad.metrics.binary import BinaryMetrics, f1_of_counts
 from lvlm_ad.metrics.bootstrap import END_WEIGHT, draw_weights, pool_pixels, resampled, seeded_generator
 from lvlm_ad.metrics.choices import DETECTION, ChoiceCounts, Unparsed
 from lvlm_ad.metrics.curves import placements
-from lvlm_ad.metrics.estimates import Estimate, estimate_from_draws, estimate_smoothed
+from lvlm_ad.metrics.estimates import Estimate, estimate_from_draws, estimate_smoothed, in_objects
 from lvlm_ad.metrics.groups import group_members
 from lvlm_ad.metrics.intervals import auroc_interval, class_sizes
 from lvlm_ad.metrics.named import NamedMetrics, at_limit
@@ -167,14 +167,16 @@ def estimate_group_overlap(
             if value is None:
                 continue
             drawn = np.clip(values[short] + value - once[short], 0, 1) if resamples else None
-            found[name] = estimate_from_draws(Estimate(value, draws=drawn), regions[at], "defects")
+            one = Estimate(value, sizes=class_sizes(strata[at] > 0), draws=drawn)
+            found[name] = estimate_from_draws(one, regions[at], "defects")
             if drawn is not None:
                 draws[at_limit(metric, limit)].append(drawn)
     for name, all_drawn in draws.items():
         value = metrics.values.get(name)
         if value is not None:
             drawn = np.mean(all_drawn, axis=0) if all_drawn else None
-            found[name] = estimate_from_draws(Estimate(value, draws=drawn), regions, "defects")
+            one = Estimate(value, sizes=class_sizes(strata > 0), draws=drawn)
+            found[name] = estimate_from_draws(one, regions, "defects")
     return found
 
 
@@ -206,15 +208,15 @@ def estimate_binary(
     generator = seeded_generator("binary", *seed, labels.astype(int).tolist(), *grouped)
     members = np.arange(labels.size) if objects is None else objects
     weights = draw_weights(labels, resamples, generator, objects)
+    sizes = class_sizes(labels, objects)
     found: dict[str, Estimate] = {}
     if metrics.segf1 is not None:
-        one = Estimate(metrics.segf1, draws=f1_of_counts(weights @ counts) if resamples else None)
+        one = Estimate(metrics.segf1, sizes=sizes, draws=f1_of_counts(weights @ counts) if resamples else None)
         pixels = np.bincount(members, counts[:, 0] + counts[:, 2])
         found["segf1"] = estimate_from_draws(one, pixels, "defect pixels")
     if metrics.classf1 is not None:
         alarms = counts[:, 0] + counts[:, 1] > 0
         draws = f1_of_counts(weights @ _outcomes(labels, alarms)) if resamples else None
-        sizes = class_sizes(labels, objects)
         one = Estimate(metrics.classf1, images=min(sizes), sizes=sizes, draws=draws)
         n_objects = int(members.max()) + 1
         shapes = np.concatenate([np.ones(n_objects), np.full(4, END_WEIGHT)])
@@ -223,7 +225,7 @@ def estimate_binary(
         unseen = _outcomes(np.append(labels, [True, True, False, False]), np.append(alarms, [True, False] * 2))
         smoothed = {"f1_max": f1_of_counts(smooth @ unseen)} if resamples else {}
         found["classf1"] = estimate_smoothed(one, "f1_max", smoothed)
-    return found
+    return found if objects is None else {name: in_objects(one) for name, one in found.items()}
 
 
 def _outcomes(labels: NDArray[np.bool_], alarms: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -39,6 +39,7 @@ __all__ = [
     "estimate_from_draws",
     "estimate_mean",
     "estimate_smoothed",
+    "in_objects",
     "interval_over_categories",
 ]
 
@@ -132,7 +133,19 @@ def estimate_category(
         if points.get(name) is not None:
             one = Estimate(points[name], sizes=sizes, draws=draws.get(name))
             estimates[name] = _pixel(one, name, images)
+    if images.objects is not None:
+        estimates = {name: in_objects(one) for name, one in estimates.items()}
     return {name: _with_few(one) for name, one in estimates.items()}
+
+
+def in_objects(one: Estimate) -> Estimate:
+    """Give the reason why there is no interval in objects, where these are counted in place of images.
+
+    Example:
+        >>> in_objects(Estimate(0.5, reason="fewer than 3 images with a defect")).reason
+        'fewer than 3 objects with a defect'
+    """
+    return replace(one, reason=one.reason.replace("image", "object"))
 
 
 def _with_few(one: Estimate) -> Estimate:

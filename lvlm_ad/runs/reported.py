@@ -48,16 +48,16 @@ def metric_title(name: str) -> str:
 
     Example:
         >>> [metric_title(name) for name in ("pixel_ap", "pixel_aupro@0.05", "au_spro_logical@0.05")]
-        ['Pixel AP', 'PRO@0.05', 'AU-sPRO@0.05, logical']
+        ['Pixel AP', 'PRO@0.05', 'AU-sPRO@0.05 (logical)']
         >>> metric_title("image_auroc_groups"), metric_title("image_auroc_logical")
-        ('Image AUROC, mean of groups', 'Image AUROC, logical')
+        ('Image AUROC (mean of groups)', 'Image AUROC (logical)')
     """
     known = {**METRIC_TITLES, **_TITLES}
     plain, at, limit = name.partition("@")
     for start, title in (("au_spro", "AU-sPRO"), ("image_auroc", "Image AUROC"), ("pixel_aupro", "PRO")):
         if is_reported(name) and plain.startswith(start):
             group = plain[len(start) + 1 :].replace("groups", "mean of groups")
-            return f"{title}{at}{limit}{f', {group}' if group else ''}"
+            return f"{title}{at}{limit}{f' ({group})' if group else ''}"
     return known.get(name, name)
 
 

@@ -328,6 +328,45 @@ def test_tables_and_pages_lead_with_what_authors_report(benches, tmp_path):
     assert "mean + 3 standard deviations" in page
 
 
+GUESS = """
+class One:
+    digit = -1
+
+    def answer(self, request):
+        score = int(request.images[-1].digest[self.digit], 16) / 15
+        return f"image anomaly score: {score:.2f}; region 1: {score:.2f}."
+
+class Two(One):
+    digit = 0
+"""
+
+
+def test_models_are_ranked_by_every_metric_that_authors_report(trees, tmp_path):
+    """Whichever metric sorts, its interval follows the value; 12 images are too few for ranks."""
+    (tmp_path / "guess.py").write_text(GUESS)
+    models = [f"{tmp_path / 'guess.py'}:{name}" for name in ("One", "Two")]
+    runs = lvlm_ad.bench(
+        models=models, data=trees / "loco", settings=SETTINGS, out=tmp_path / "runs", resamples=50, reference_rows=False
+    )
+    runs = [read_run(run.dir) for run in runs]
+    sorts = [name for name in reported_of(runs[0].metrics) if name in runs[0].metrics["mean"]["interval"]]
+    assert "au_spro@0.05" in sorts
+    for sort in sorts:
+        group = make_board(runs, sort).groups[0]
+        assert "Too few images to rank" in group.ranking
+        first, second = (entry.metrics[sort] for entry in group.entries)
+        assert group.entries[1].difference == pytest.approx(second - first)
+
+
+def test_parts_seen_several_times_are_called_objects(benches):
+    """Two parts under four lights are two objects, not eight images."""
+    reasons = benches("ad2")["contrast"].metrics["categories"]["can"]["no_interval"]
+    assert {reasons[name] for name in ("pixel_aupro@0.05", "segf1")} == {"fewer than 3 objects with a defect"}
+    assert benches("realiad")["contrast"].metrics["categories"]["audiojack"]["no_interval"]["sample_auroc"] == (
+        "fewer than 2 good or 2 defective objects"
+    )
+
+
 @pytest.mark.parametrize("tree", NAMES)
 def test_runs_are_compared_by_what_authors_report(benches, tree):
     """Each metric has its difference; where both have intervals it has one, too."""

@@ -170,6 +170,9 @@ def test_groups_are_drawn_with_the_good_images_once():
     own = [found[f"au_spro_{group}@0.3"].draws for group in ("logical", "structural")]
     np.testing.assert_allclose(found["au_spro@0.3"].draws, np.mean(own, axis=0))
     assert np.corrcoef(own)[0, 1] > 0.1, "the good images are the same in both"
+    good, *anomalous = (groups.count(group) for group in (None, "logical", "structural"))
+    sizes = [found[name].sizes for name in ("au_spro@0.3", "au_spro_logical@0.3", "au_spro_structural@0.3")]
+    assert sizes == [(sum(anomalous), good), *((one, good) for one in anomalous)]
     without = estimate_group_overlap(histograms, groups, metrics, 0, limits=LIMITS)
     assert without["au_spro@0.05"].reason == "measured with --resamples 0"
 
@@ -212,6 +215,7 @@ def test_f1_at_a_threshold_has_an_interval(objects):
     assert high == 1.0
     low, high = found["segf1"].interval
     assert low < metrics.segf1 < high
+    assert found["segf1"].sizes == found["classf1"].sizes == ((10, 10) if objects is None else (5, 5))
     assert estimate_binary(labels, counts, metrics, 0)["segf1"].reason == "measured with --resamples 0"
 
 
