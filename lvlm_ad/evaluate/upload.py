@@ -56,8 +56,10 @@ def upload_folder(out: Path, plan: Plan, facts: Mapping[str, Any]) -> Path:
         facts: what ``Detector.facts`` returned for the row.
     """
     model, division = facts["model"], facts.get("division", _NO_DIVISION)
+    # With a limit, thresholds come from fewer validation images.
+    limited = {} if plan.config.limit is None else {"limit": plan.config.limit}
     # The division's hash is that of the images.
-    digest = hash_of({**facts, "division": {**division, "hash": ""}})
+    digest = hash_of({**facts, "division": {**division, "hash": ""}, **limited})
     parts = [model["name"], *(["dense"] if model["row"] == "dense" else [])]
     parts += [] if plan.method_name == "regions" else [plan.method_name]
     name = "-".join([*parts, plan.dataset.name, "upload", digest[:8]])

@@ -144,6 +144,18 @@ def test_both_splits_add_to_one_folder(predict, ad2):
     assert folder_of(third) != folder_of(one)
 
 
+def test_a_limited_bench_leaves_the_folder_of_all_images_alone(predict):
+    """Its threshold comes from fewer validation images, and both splits of an upload need the same."""
+    answers = ["image anomaly score: 0.9; region 1: 0.8."] * 4
+    whole = predict(*answers)
+    maps, binary = maps_of(whole)
+    limited = predict(*answers, limit=1)
+    assert folder_of(limited) != folder_of(whole)
+    assert len(maps_of(limited)[0]) == 1
+    for before, after in zip((*maps, *binary), (one for kind in maps_of(whole) for one in kind), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_images_without_an_answer_have_an_empty_map(predict):
     """The server wants a map of each; how many are empty is said. A validation image is left out of the threshold."""
     found, normal = "image anomaly score: 0.9; region 1: 0.9.", "image anomaly score: 0."
