@@ -69,7 +69,7 @@ def choice_metrics(records: Sequence[PredictionRecord]) -> dict[str, Any]:
     for source, row in by_name["accuracy"].items():
         sources[source] = {}
         for name in in_order(row):
-            numbers = {key: table[source].get(name) for key, table in by_name.items() if source in table}
+            numbers = {key: table.get(source, {}).get(name) for key, table in by_name.items()}
             ends = {
                 key: list(table[source][name].interval)
                 for key, table in intervals.items()

@@ -185,3 +185,15 @@ def test_the_terminal_shows_the_table(made, lvlm_ad_command):
     assert float(line.split(",")[-5]) == pytest.approx(1 / 7)
     done = lvlm_ad_command("compare", *two, "--resamples", 100)
     assert done.stdout.splitlines()[0].strip().endswith("accuracy, mean over sources, percent")
+
+
+def test_a_run_whose_questions_were_not_asked_has_its_table(made, tmp_path, lvlm_ad_command):
+    """An answer without token counts ends a run with --max-cost; the script of the authors then has no record."""
+    prices = ("--set", "price_input=1", "--set", "price_output=1", "--max-cost", "0.001", "--no-reference-rows")
+    folder = made[2]
+    asked = ("bench", "--data", folder / "trees" / "mmad", "--method", "choice", "--model", f"{folder}/models.py:Knows")
+    done = lvlm_ad_command(*asked, *prices, "--out", tmp_path / "runs")
+    assert done.returncode == 3, done.stderr
+    assert "48 of 48" in done.stdout
+    (run,) = (read_run(path.parent) for path in tmp_path.glob("runs/*/run.json"))
+    assert {row["Average"]["as_published"] for row in run.metrics["choices"]["sources"].values()} == {None}
