@@ -89,7 +89,7 @@ def download(
         str,
         typer.Argument(
             metavar="NAME",
-            help="bmad, btad, ksdd, loco, mvtec, mvtec-ad-2, visa, or a file of your own, ending in .toml.",
+            help="bmad, btad, ksdd, loco, mvtec, visa, or a file of your own, ending in .toml.",
         ),
     ],
     to: Annotated[Path | None, typer.Option(help="Target folder.  [default: NAME in the user's cache]")] = None,
