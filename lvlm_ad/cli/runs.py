@@ -26,7 +26,9 @@ def leaderboard(
         Path | None,
         typer.Option("--output", "-o", help="Output file.  [default: stdout; for html leaderboard.html in DIR]"),
     ] = None,
-    sort: Annotated[str, typer.Option(help="Metric that decides the ranks.")] = "image_auroc",
+    sort: Annotated[
+        str, typer.Option(help="Metric that decides the ranks, such as pixel_ap or choice_accuracy.")
+    ] = "image_auroc",
     columns: Annotated[
         str,
         typer.Option(
@@ -180,7 +182,10 @@ def compare(
     ] = ComparisonFormat.table,
     columns: Annotated[
         str,
-        typer.Option(metavar="NAME,...", help="With csv and tex: these metrics.  [default: csv all; tex both AUROC]"),
+        typer.Option(
+            metavar="NAME,...",
+            help="With csv and tex: these metrics.  [default: csv all; tex both AUROC, or accuracies]",
+        ),
     ] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="With csv and tex: output file.  [default: stdout]")

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.leaderboard.choice_ranking import rank_choices
-from lvlm_ad.leaderboard.choice_values import ACCURACY, CHOICE_METRICS
+from lvlm_ad.leaderboard.choice_values import ACCURACY, CHOICE_METRICS, RANKING
 from lvlm_ad.leaderboard.conditions import breadth, conditions_of, fits, titles_of
 from lvlm_ad.leaderboard.entries import ALL_SHAPE_METRICS, LOWER_IS_BETTER, Entry, make_entry, published_entry
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.ranking import rank_rows
+from lvlm_ad.leaderboard.sorting import check_sort
 from lvlm_ad.presets import published_rows
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, Manifest, Run, is_metric, metric_title
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, Manifest, Run, is_metric, metric_title
 
 _HEADINGS = {"ranked": "", "apart": "not ranked", "frame": "reference rows", "published": "published"}
 """Kind of row -> heading of its section, in the order of the sections."""
@@ -98,8 +98,7 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
         >>> make_board([])
         Board(groups=(), sort='image_auroc')
     """
-    if not is_metric(sort):
-        raise ConfigError(f"There is no metric {sort!r} to sort by.{nearest(sort, METRIC_NAMES)}")
+    check_sort(sort, runs)
     tables: list[tuple[dict[str, Any], list[Run]]] = []
     # Each run joins the tables that it fits, and begins one where there is none.
     for run in sorted(runs, key=breadth):
@@ -130,7 +129,7 @@ def _group(
     rows = [(run, make_entry(run, by_name[run.manifest.row_name], sort, evidence, verified=verified)) for run in runs]
     rows.sort(key=lambda row: _order(row[1], sort))
     candidates = [row for row in rows if row[1].kind == "ranked"]
-    ranked, ranking = rank_choices(candidates) if sort == ACCURACY else rank_rows(candidates, sort, evidence)
+    ranked, ranking = rank_choices(candidates, sort) if sort in RANKING else rank_rows(candidates, sort, evidence)
     measured = sorted(
         (*ranked, *(entry for _, entry in rows if entry.kind != "ranked")), key=lambda one: _order(one, sort)
     )
@@ -143,7 +142,7 @@ def _group(
 
 def _no_interval(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) -> str:
     """Say why no row has an interval of the ranking metric; empty if one has, or if a row gives the reason itself."""
-    if sort == ACCURACY:
+    if sort in RANKING:
         return ""
     named = any(metric_title(sort) in entry.reason for _, entry in rows)
     if named or any(sort in entry.intervals for _, entry in rows):

@@ -10,14 +10,15 @@ import numpy as np
 from scipy.special import stdtrit
 
 from lvlm_ad.compare import Difference, adjusted, compare_runs, differing_conditions, method_in_words
-from lvlm_ad.errors import ConfigError, RunError, nearest
+from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.leaderboard.columns import Column, usd
 from lvlm_ad.leaderboard.conditions import longer
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.entries import Entry, make_entry
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.shape_columns import SHAPES
-from lvlm_ad.runs import METRIC_NAMES, PredictionRecord, Run, each_separately, is_metric, read_run
+from lvlm_ad.leaderboard.sorting import check_sort
+from lvlm_ad.runs import PredictionRecord, Run, each_separately, is_metric, read_run
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -150,8 +151,7 @@ def model_tables(runs: Sequence[Run], sort: str = "image_auroc") -> tuple[list[M
     Raises:
         ConfigError: there is no such metric.
     """
-    if not is_metric(sort):
-        raise ConfigError(f"There is no metric {sort!r} to sort by.{nearest(sort, METRIC_NAMES)}")
+    check_sort(sort, runs)
     by_model: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         manifest = run.manifest

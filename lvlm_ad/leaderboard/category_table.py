@@ -1,4 +1,4 @@
-"""Tables in the form of papers: rows are categories and their mean, columns are models."""
+"""Tables in the form of papers: rows are categories, or sources of questions, and their mean; columns are models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.evaluate.reported import group_names
+from lvlm_ad.leaderboard.choice_values import ACCURACY, CHOICE_METRICS
 from lvlm_ad.leaderboard.columns import OWN_MAPS, REFERENCE_ROWS, UNKNOWN, Column, percent, shortened
 from lvlm_ad.leaderboard.decision_columns import DecisionColumn, chosen_columns, decision_notes
 from lvlm_ad.leaderboard.metric_columns import metric_notes
@@ -21,6 +23,9 @@ Mark = Literal["best", "second", ""]
 
 USUAL_METRICS = "image_auroc,pixel_auroc"
 """The pair that papers print."""
+
+_BY_SOURCE = tuple(name for name in CHOICE_METRICS if name != "choice_unread")
+"""Accuracies of questions, which have a value for each source in place of one for each category."""
 
 MARKED = (
     "In each row the best value of the ranked models is bold and the second best is underlined; values that are "
@@ -57,7 +62,7 @@ class CategoryTable:
         title: the conditions in words.
         metrics: what each cell shows, in this order.
         models: the columns: ranked models first, best first.
-        rows: name of a category, or "mean", and for each model a cell for each metric.
+        rows: name of a category or a source, or "mean", and for each model a cell for each metric.
         ranking: the sentence about the group's ranks.
     """
 
@@ -83,8 +88,7 @@ class CategoryTable:
         notes = [MARKED] if marked else [self.ranking] if self.ranking else []
         if any(cell.value is None for _, cells in self.rows for pair in cells for cell in pair):
             notes.append(
-                "A dash: undefined. Its mean leaves out this category; if others have a value there, the mean is "
-                "not marked."
+                "A dash: undefined. Its mean leaves out this row; if others have a value there, the mean is not marked."
             )
         reasons: dict[str, list[str]] = {}
         for model in self.models:
@@ -102,27 +106,50 @@ class CategoryTable:
 
 
 def metrics_by_category(names: str) -> tuple[Column, ...]:
-    """Return the metrics and rates that the cells of a table by category show; "" for image and pixel AUROC.
+    """Return the metrics and rates that the cells of a table by category show; none for "": each table has its own.
 
     Raises:
-        ConfigError: a name is unknown, or has no value by category, such as a cost.
+        ConfigError: a name is unknown, or has no value by category, such as a cost; or accuracies of questions, which
+            have values by source, are mixed with metrics that have values by category.
+
+    Example:
+        >>> [column.head for column in metrics_by_category("image_auroc,pixel_aupro")]
+        ['I-AUROC', 'PRO']
     """
-    columns = chosen_columns(names or USUAL_METRICS)[2:]
+    columns = chosen_columns(names)[2:] if names else ()
+    by_source = [column.name for column in columns if column.name in _BY_SOURCE]
+    if by_source and len(by_source) < len(columns):
+        other = next(column.name for column in columns if column.name not in _BY_SOURCE)
+        raise ConfigError(
+            f"Rows of {by_source[0]!r} are sources of questions, those of {other!r} categories; choose one kind."
+        )
     for column in columns:
         rate = isinstance(column, DecisionColumn) and column.part == "mean"
-        if not (is_metric(column.name) or column.name in SHAPES or rate):
+        if not (is_metric(column.name) or column.name in {*SHAPES, *_BY_SOURCE} or rate):
             raise ConfigError(f"A table by category cannot show {column.name!r}, which has no value for each category.")
     return columns
 
 
 def category_table(group: Group, metrics: Sequence[Column], *, reference_rows: bool = False) -> CategoryTable:
-    """Turn a group of a leaderboard into a table by category, whose cells show ``metrics``.
+    """Turn a group of a leaderboard into a table by category.
 
     Published rows have no values by category and are left out. Reference rows follow the models on request.
+
+    Args:
+        group: the group.
+        metrics: what a cell shows, as ``metrics_by_category`` returns it; if there are none: the accuracy of questions,
+            by source, if a model answered some; else what the data set's authors report, without metrics of single
+            groups of anomalies; where that is fewer than two metrics, image and pixel AUROC as well.
+        reference_rows: whether to include reference rows.
     """
+    metrics = metrics or _usual(group)
     kinds = [kind for kind in _KINDS if kind != "frame" or reference_rows]
     models = sorted((one for one in group.entries if one.kind in kinds), key=lambda one: _KINDS[one.kind])
     categories: Sequence[str] = group.conditions["categories"]
+    if metrics[0].name in _BY_SOURCE:
+        # A model that answered no questions has no values.
+        models = [one for one in models if one.sources]
+        categories = list(dict.fromkeys(name for one in models for name in one.sources))
     ranked = [model.rank is not None for model in models]
     rows = [
         (name, _row([_cells([_value(name, one, model) for model in models], ranked, one) for one in metrics]))
@@ -136,10 +163,21 @@ def category_table(group: Group, metrics: Sequence[Column], *, reference_rows: b
     return CategoryTable(group.title, tuple(metrics), tuple(models), tuple(rows), group.ranking)
 
 
+def _usual(group: Group) -> tuple[Column, ...]:
+    if any(one.sources for one in group.entries):
+        return chosen_columns(ACCURACY)[2:]
+    reported = list(dict.fromkeys(name for one in group.entries for name in one.reported))
+    of_groups = tuple(f"_{name}" for name in group_names(reported))
+    names = [name for name in reported if not name.partition("@")[0].endswith(of_groups)] if of_groups else reported
+    return chosen_columns(",".join(names if len(names) > 1 else [*names, USUAL_METRICS]))[2:]
+
+
 def _value(category: str, column: Column, model: Entry) -> float | None:
-    of: Mapping[str, Mapping[str, float | None]] = (
-        model.decisions.get("categories", {}) if isinstance(column, DecisionColumn) else model.categories
-    )
+    of: Mapping[str, Mapping[str, float | None]] = model.categories
+    if isinstance(column, DecisionColumn):
+        of = model.decisions.get("categories", {})
+    elif column.name in _BY_SOURCE:
+        of = model.sources
     return of.get(category, {}).get(column.name)
 
 

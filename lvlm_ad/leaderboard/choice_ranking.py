@@ -11,7 +11,7 @@ import numpy as np
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.choices import AVERAGE, choices_of
-from lvlm_ad.leaderboard.choice_values import ACCURACY
+from lvlm_ad.leaderboard.choice_values import SUBTASKS, accuracy_title
 from lvlm_ad.leaderboard.evidence import UNREADABLE
 from lvlm_ad.leaderboard.ranking import ALONE
 from lvlm_ad.metrics.choices import count_choices
@@ -47,19 +47,20 @@ class _Candidate:
     accuracy: ShapeEstimate
 
 
-def rank_choices(rows: Sequence[tuple[Run, Entry]]) -> tuple[list[Entry], str]:
-    """Rank the rows of a table by ``ACCURACY``.
+def rank_choices(rows: Sequence[tuple[Run, Entry]], metric: str) -> tuple[list[Entry], str]:
+    """Rank the rows of a table by an accuracy.
 
     Differences are paired: the same images, all questions of an image together. A row ranks below another only if their
     difference is too large to be chance, by Holm's method over all pairs.
 
     Args:
-        rows: runs of the same questions with their rows, best first, each with an interval of ``ACCURACY``.
+        rows: runs of the same questions with their rows, best first, each with an interval of the metric.
+        metric: one of ``RANKING``.
 
     Returns:
         As ``rank_rows``.
     """
-    kept, apart = _comparable(rows)
+    kept, apart = _comparable(rows, metric)
     if len(kept) < _PAIR:
         return [*(replace(one.entry, rank=(1, 1)) for one in kept), *apart], ALONE if kept else ""
     better = np.zeros((len(kept), len(kept)), dtype=np.bool_)
@@ -75,10 +76,11 @@ def rank_choices(rows: Sequence[tuple[Run, Entry]]) -> tuple[list[Entry], str]:
             difference, ends = shape_difference([kept[at].accuracy], [kept[0].accuracy])
             entry = replace(entry, difference=difference, difference_interval=ends)
         entries.append(entry)
-    return [*entries, *apart], f"{len(entries)} rows are ranked together by accuracy; more rows may widen the ranges."
+    together = f"{len(entries)} rows are ranked together by {accuracy_title(metric)}"
+    return [*entries, *apart], f"{together}; more rows may widen the ranges."
 
 
-def _comparable(rows: Sequence[tuple[Run, Entry]]) -> tuple[list[_Candidate], list[Entry]]:
+def _comparable(rows: Sequence[tuple[Run, Entry]], metric: str) -> tuple[list[_Candidate], list[Entry]]:
     """Return the rows whose predictions are of the same images and give their value, and the others with reasons."""
     kept, apart = [], []
     for run, entry in rows:
@@ -88,8 +90,8 @@ def _comparable(rows: Sequence[tuple[Run, Entry]]) -> tuple[list[_Candidate], li
             apart.append(_apart(entry, UNREADABLE))
             continue
         counts = count_choices(choices_of(records))
-        accuracy = estimate_choices(counts, "wrong")[AVERAGE].get(AVERAGE)
-        shown = entry.metrics[ACCURACY]
+        accuracy = estimate_choices(counts, "wrong")[AVERAGE].get(SUBTASKS.get(metric, AVERAGE))
+        shown = entry.metrics[metric]
         if accuracy is None or shown is None or abs(accuracy.value - shown) > _SAME:
             apart.append(_apart(entry, _OTHER_VALUE))
         else:

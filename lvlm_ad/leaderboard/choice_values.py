@@ -8,7 +8,17 @@ from typing import Any
 from lvlm_ad.evaluate.choices import AVERAGE
 from lvlm_ad.metrics.choices import DETECTION
 
-__all__ = ["ACCURACY", "CHOICE_METRICS", "SUBTASKS", "choice_intervals", "choice_note", "choice_values"]
+__all__ = [
+    "ACCURACY",
+    "CHOICE_METRICS",
+    "RANKING",
+    "SUBTASKS",
+    "accuracy_title",
+    "choice_intervals",
+    "choice_note",
+    "choice_values",
+    "values_by_source",
+]
 
 ACCURACY = "choice_accuracy"
 """The metric that ranks rows that have it: the mean over sources and subtasks; an answer without a choice is wrong."""
@@ -29,6 +39,19 @@ _OF_ALL = {ACCURACY: "accuracy", "choice_left_out": "left_out", "choice_publishe
 CHOICE_METRICS = (*_OF_ALL, "choice_unread", *SUBTASKS)
 """All of them, in the order of tables."""
 
+RANKING = (ACCURACY, *SUBTASKS)
+"""Those that may rank rows: not answering gains nothing in them, and they have intervals."""
+
+
+def accuracy_title(metric: str) -> str:
+    """Return what sentences call a metric of ``RANKING``.
+
+    Example:
+        >>> accuracy_title("choice_accuracy"), accuracy_title("choice_object_class")
+        ('accuracy', 'accuracy in Object Classification')
+    """
+    return f"accuracy in {SUBTASKS[metric]}" if metric in SUBTASKS else "accuracy"
+
 
 def choice_values(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     """Return a run's values of ``CHOICE_METRICS``; empty if it answered no questions.
@@ -38,10 +61,24 @@ def choice_values(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     """
     if not (choices := metrics.get("choices")):
         return {}
-    average = choices["sources"][AVERAGE]
-    values = {name: average[AVERAGE].get(key) for name, key in _OF_ALL.items()}
-    values["choice_unread"] = sum(choices["unread"].values()) / choices["questions"]
-    return values | {name: average.get(of, {}).get("accuracy") for name, of in SUBTASKS.items()}
+    values = _values(choices["sources"][AVERAGE])
+    return values | {"choice_unread": sum(choices["unread"].values()) / choices["questions"]}
+
+
+def values_by_source(metrics: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Return source -> accuracy -> a run's value; empty if it answered no questions.
+
+    Args:
+        metrics: the content of metrics.json.
+    """
+    sources = metrics["choices"]["sources"] if metrics.get("choices") else {}
+    return {name: _values(row) for name, row in sources.items() if name != AVERAGE}
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the accuracies of a source, or of the mean over sources."""
+    values = {name: row[AVERAGE].get(key) for name, key in _OF_ALL.items()}
+    return values | {name: row.get(of, {}).get("accuracy") for name, of in SUBTASKS.items()}
 
 
 def choice_intervals(metrics: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

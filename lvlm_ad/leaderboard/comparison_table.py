@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad import escape
 from lvlm_ad.compare import SIGNIFICANT, Difference, adjusted, p_text
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.evaluate.choices import AVERAGE
 from lvlm_ad.leaderboard.category_formats import tex_frame
 from lvlm_ad.leaderboard.category_table import USUAL_METRICS
+from lvlm_ad.leaderboard.choice_values import RANKING, SUBTASKS
 from lvlm_ad.leaderboard.columns import UNKNOWN, Column, percent, shortened, signed
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.shape_columns import SHAPES
@@ -28,9 +30,12 @@ _HEADS = "condition first second category metric value second_value difference l
 
 _NOTE = (
     "Percent. Difference: the first model minus the second on the same images, with its 95 % interval. p: two-sided "
-    "p-value of no difference, adjusted by Holm's method over all categories (that of a mean: over all means). "
+    "p-value of no difference, adjusted by Holm's method {family}. "
     f"Bold: p below {SIGNIFICANT}."
 )
+_OF_CATEGORIES = "over all categories (that of a mean: over all means)"
+_OF_ACCURACIES = "over all sources and subtasks (that of the mean accuracy: over all models)"
+"""What p-values are adjusted for."""
 
 
 def compared_metrics(names: str, *, usual: str = USUAL_METRICS) -> tuple[Column, ...]:
@@ -41,7 +46,7 @@ def compared_metrics(names: str, *, usual: str = USUAL_METRICS) -> tuple[Column,
     """
     columns = chosen_columns(names or usual)[2:]
     for column in columns:
-        if not (is_metric(column.name) or column.name in SHAPES):
+        if not (is_metric(column.name) or column.name in {*SHAPES, *RANKING}):
             raise ConfigError(f"compare has no differences of {column.name!r}, only of metrics such as image_auroc.")
     return columns
 
@@ -61,11 +66,15 @@ def csv_text(comparisons: Sequence[Comparison], names: str = "", condition: str 
     for one in adjusted(comparisons):
         for category, differences in _rows(one):
             for column in metrics:
-                numbers = _csv_numbers(differences.get(column.name, _NONE))
-                lines.append([condition, *one.names, category, column.name, *numbers])
-        for source, row in one.choices.items() if not names else ():
+                if column.name not in RANKING:
+                    numbers = _csv_numbers(differences.get(column.name, _NONE))
+                    lines.append([condition, *one.names, category, column.name, *numbers])
+        wanted = {SUBTASKS.get(column.name, AVERAGE) for column in metrics if column.name in RANKING}
+        for source, row in one.choices.items():
             lines += [
-                [condition, *one.names, source, f"accuracy, {name}", *_csv_numbers(of)] for name, of in row.items()
+                [condition, *one.names, source, f"accuracy, {name}", *_csv_numbers(of)]
+                for name, of in row.items()
+                if name in wanted or not names
             ]
     return escape.csv_lines(lines)
 
@@ -78,11 +87,34 @@ def _csv_numbers(of: Difference) -> list[float | None]:
 def tex(comparisons: Sequence[Comparison], names: str = "", condition: str = "") -> str:
     """Return differences as LaTeX tables, which need booktabs and graphicx: rows are categories and their mean.
 
-    The arguments are those of ``csv_text``; "" for the names: image and pixel AUROC.
+    The arguments are those of ``csv_text``; "" for the names: image and pixel AUROC, or, of runs that answered
+    questions, their accuracies, whose rows are sources.
     """
-    metrics = compared_metrics(names)
-    parts = [metrics[at : at + _METRICS_IN_A_TABLE] for at in range(0, len(metrics), _METRICS_IN_A_TABLE)]
-    return "\n".join(_tex_table(one, part, condition) for one in adjusted(comparisons) for part in parts)
+    tables = []
+    for one in adjusted(comparisons):
+        metrics = compared_metrics(names, usual=_usual(one))
+        choices = [column for column in metrics if column.name in RANKING]
+        others = [column for column in metrics if column.name not in RANKING]
+        for kind, rows in ((choices, _source_rows(one)), (others, _rows(one))):
+            parts = [kind[at : at + _METRICS_IN_A_TABLE] for at in range(0, len(kind), _METRICS_IN_A_TABLE)]
+            tables += [_tex_table(one, rows, part, condition) for part in parts]
+    return "\n".join(tables)
+
+
+def _usual(comparison: Comparison) -> str:
+    """Name the metrics that LaTeX shows unless the user chooses."""
+    known = comparison.choices.get(AVERAGE, {})
+    return ",".join(name for name in RANKING if SUBTASKS.get(name, AVERAGE) in known) or USUAL_METRICS
+
+
+def _source_rows(comparison: Comparison) -> list[tuple[str, Mapping[str, Difference]]]:
+    """Return the name and the differences of accuracies of each source, and of "mean" if there are several."""
+    tables = {
+        source: {name: row[of] for name in RANKING if (of := SUBTASKS.get(name, AVERAGE)) in row}
+        for source, row in comparison.choices.items()
+    }
+    mean = tables.pop(AVERAGE, {})
+    return [*tables.items(), ("mean", mean)] if len(tables) > 1 else list(tables.items())
 
 
 def _rows(comparison: Comparison) -> list[tuple[str, Mapping[str, Difference]]]:
@@ -91,17 +123,23 @@ def _rows(comparison: Comparison) -> list[tuple[str, Mapping[str, Difference]]]:
     return [*rows, ("mean", comparison.mean)] if len(rows) > 1 else rows
 
 
-def _tex_table(comparison: Comparison, metrics: Sequence[Column], condition: str) -> str:
+def _tex_table(
+    comparison: Comparison,
+    of_rows: Sequence[tuple[str, Mapping[str, Difference]]],
+    metrics: Sequence[Column],
+    condition: str,
+) -> str:
     names = [escape.breakable_latex(name) for name in comparison.names]
     rows = [
         " & ".join(
             [escape.latex_start(shortened(name)), *(_tex_cells(differences.get(one.name, _NONE)) for one in metrics)]
         )
-        for name, differences in _rows(comparison)
+        for name, differences in of_rows
     ]
     heads = [rf"\multicolumn{{4}}{{c}}{{{escape.latex(column.head)}}}" for column in metrics]
     rules = [rf"\cmidrule(lr){{{2 + 4 * at}-{5 + 4 * at}}}" for at in range(len(metrics))]
-    notes = [_NOTE, *(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in comparison.notes)]
+    family = _OF_ACCURACIES if metrics[0].name in RANKING else _OF_CATEGORIES
+    notes = [_NOTE.format(family=family), *(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in comparison.notes)]
     caption = f"{names[0]} (1) against {names[1]} (2). {escape.breakable_latex(condition)}"
     head = [
         f"& {' & '.join(heads)} \\\\",

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lvlm_ad.decisions.figures import RATES
-from lvlm_ad.leaderboard.choice_values import ACCURACY, choice_intervals, choice_note, choice_values
+from lvlm_ad.leaderboard.choice_values import (
+    RANKING,
+    accuracy_title,
+    choice_intervals,
+    choice_note,
+    choice_values,
+    values_by_source,
+)
 from lvlm_ad.leaderboard.marks import marks_of
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run, is_reported, metric_title, reported_of, usd_per_image
@@ -66,6 +73,7 @@ class Entry:
         notes: what a reader must know about the row.
         run: the run folder's name; empty for published rows.
         categories: category -> metric -> fraction in 0..1, or None.
+        sources: source of multiple-choice questions -> accuracy -> fraction in 0..1, or None.
         category_intervals: category -> metric -> lower and upper end of its 95 % interval.
         decisions: "decisions" of metrics.json without its curves; empty if the run has none.
         reported: the metrics that the data set's authors report, in their order.
@@ -88,6 +96,7 @@ class Entry:
     notes: tuple[str, ...] = ()
     run: str = ""
     categories: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     category_intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     decisions: Mapping[str, Any] = field(default_factory=dict)
     reported: tuple[str, ...] = ()
@@ -119,6 +128,7 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
         notes=(*notes, *_model_notes(manifest, namesakes), *marks.values(), *_result_notes(run)),
         run=run.dir.name,
         categories={name: _values(of) for name, of in metrics["categories"].items()},
+        sources=values_by_source(metrics),
         category_intervals={name: _intervals(of) for name, of in metrics["categories"].items()},
         decisions=_decisions(metrics),
         reported=reported_of(metrics),
@@ -196,14 +206,14 @@ def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: boo
     """Return why a row cannot be ranked; empty if it can."""
     manifest, mean = run.manifest, metrics["mean"]
     title, value, intervals = metric_title(sort), mean.get(sort), mean.get("interval", {})
-    if sort == ACCURACY:
-        title, value, intervals = "accuracy", choice_values(metrics).get(sort), choice_intervals(metrics)
+    if sort in RANKING:
+        title, value, intervals = accuracy_title(sort), choice_values(metrics).get(sort), choice_intervals(metrics)
     no_interval = mean.get("no_interval", {}).get(sort, "too few images")
     if not no_interval.startswith("no "):
         no_interval = f"no interval: {no_interval}"
     if manifest.model.row == "dense":
         return "maps from files" if manifest.model.kind == "maps" else "own anomaly map, not scored by region"
-    excluded = manifest.on_failure == "exclude" and sort != ACCURACY and mean["n_measured"] < mean["n_images"]
+    excluded = manifest.on_failure == "exclude" and sort not in RANKING and mean["n_measured"] < mean["n_images"]
     expected = manifest.protocol.get("scoring") == "expected"
     by_probability = bool(metrics.get("findings", {}).get("probability"))
     reasons = {

@@ -10,7 +10,15 @@ import pytest
 
 import lvlm_ad
 from lvlm_ad.compare import compare_runs
-from lvlm_ad.leaderboard import FORMATS, make_board
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.leaderboard import (
+    CATEGORY_FORMATS,
+    COMPARISON_FORMATS,
+    FORMATS,
+    category_table,
+    make_board,
+    metrics_by_category,
+)
 from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.report.run_pages import write_comparison, write_report
@@ -97,6 +105,58 @@ def test_the_board_ranks_by_accuracy(made):
     assert low < -6 / 7 < high < 0
     assert "ranked together by accuracy" in group.ranking
     assert any("40 of 48 questions have no choice: 40 unparsable" in note for note in ranked[2].notes)
+
+
+def test_every_accuracy_can_rank(made):
+    """Any subtask sorts and ranks; runs without questions have no rank; an error names the right metrics."""
+    _, runs, _ = made
+    (group,) = [one for one in make_board(runs, "choice_localization").groups if "method choice" in one.title]
+    ranked = [one for one in group.entries if one.kind == "ranked"]
+    assert [one.name.split()[0] for one in ranked] == ["Knows", "Locates", "Silent"]
+    assert [one.metrics["choice_localization"] for one in ranked] == [1.0, 0.0, 0.0]
+    assert [one.rank for one in ranked] == [(1, 1), (2, 3), (2, 3)]
+    assert "by accuracy in Defect Localization" in group.ranking
+    by_accuracy = make_board(runs, "choice_accuracy")
+    assert [one.rank for one in by_accuracy.groups[-1].entries] == [
+        one.rank for one in make_board(runs).groups[-1].entries
+    ]
+    assert {one.reason for one in group.entries if one.kind == "apart"} == {"own anomaly map, not scored by region"}
+    with pytest.raises(ConfigError, match="Did you mean 'choice_accuracy'"):
+        make_board(runs, "choices_accuracy")
+    with pytest.raises(ConfigError, match=r"Known: choice_accuracy, .*, pixel_f1_max\."):
+        make_board(runs, "zzz")
+
+
+def test_a_table_by_source_has_the_best_accuracy_bold(made):
+    """Rows are sources, columns the models that answered questions; other metrics are chosen by themselves."""
+    _, runs, _ = made
+    (group,) = [one for one in make_board(runs).groups if "method choice" in one.title]
+    table = category_table(group, metrics_by_category(""))
+    assert [name for name, _ in table.rows] == ["DS-MVTec", "GoodsAD", "MVTec-LOCO", "VisA", "mean"]
+    assert [[cell.text for cell in cells] for cells in dict(table.rows)["VisA"]] == [["92.9"], ["78.6"], ["7.1"]]
+    assert [cells[0].mark for cells in dict(table.rows)["mean"]] == ["best", "second", ""]
+    assert "**92.9**" in CATEGORY_FORMATS["md"]([table])
+    located = category_table(group, metrics_by_category("choice_localization"))
+    assert [cells[0].value for cells in dict(located.rows)["GoodsAD"]] == [1.0, 0.0, 0.0]
+    with pytest.raises(ConfigError, match=r"'choice_accuracy' are sources .* 'image_auroc' categories"):
+        metrics_by_category("image_auroc,choice_accuracy")
+    assert len(category_table(group, metrics_by_category("image_auroc")).rows) == 5
+
+
+def test_latex_of_a_comparison_has_accuracies(made):
+    """Rows are sources and their mean; --columns chooses subtasks, in CSV as well."""
+    found, _, _ = made
+    pair = [compare_runs(found["Knows"], found["Locates"], 100)]
+    tables = COMPARISON_FORMATS["tex"](pair)
+    assert "{4}{c}{Accuracy}" in tables
+    assert "I-AUROC" not in tables
+    (mean,) = [line for line in COMPARISON_FORMATS["tex"](pair, "choice_localization").splitlines() if "mean &" in line]
+    assert mean.strip().startswith("mean & 100.0 & 0.0 & ")
+    both = COMPARISON_FORMATS["tex"](pair, "choice_localization,image_auroc")
+    assert both.count("begin{table*}") == 2
+    lines = list(csv.DictReader(io.StringIO(COMPARISON_FORMATS["csv"](pair, "choice_localization"))))
+    assert {one["metric"] for one in lines} == {"accuracy, Defect Localization"}
+    assert [one["category"] for one in lines] == ["DS-MVTec", "GoodsAD", "MVTec-LOCO", "VisA", "Average"]
 
 
 def test_a_run_of_other_numbers_is_not_ranked(made):

@@ -19,8 +19,7 @@ from lvlm_ad.evaluate.counting import channels_of
 from lvlm_ad.evaluate.map_files import resize_map
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.evaluate.verify import verify_run, verify_runs
-from lvlm_ad.leaderboard import make_board
-from lvlm_ad.leaderboard.formats import FORMATS
+from lvlm_ad.leaderboard import FORMATS, category_table, make_board, metrics_by_category
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics import (
     NormalScores,
@@ -318,6 +317,9 @@ def test_tables_and_pages_lead_with_what_authors_report(benches, tmp_path):
     lines = [*csv.DictReader(io.StringIO(FORMATS["csv"](board)))]
     assert {"segf1", "segf1_low", "pixel_aupro@0.05_high"} <= lines[0].keys()
     assert sorted(float(one["classf1"]) for one in lines) == sorted(run.metrics["mean"]["classf1"] for run in runs)
+    table = category_table(board.groups[0], metrics_by_category(""), reference_rows=True)
+    assert table.unit == "PRO@0.05/SegF1/ClassF1, percent"
+    assert all(cell.value is not None for cells in dict(table.rows)["mean"] for cell in cells)
     best = make_board(runs, "classf1").groups[0].entries
     assert [one.metrics["classf1"] for one in best if one.kind == "frame"] == sorted(
         (one.metrics["classf1"] for one in best if one.kind == "frame"), reverse=True
