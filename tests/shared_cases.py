@@ -13,12 +13,6 @@ from typing import Any
 
 import numpy as np
 
-STABILITY = {
-    *("auroc_spread", "design", "map_disagreement", "marks", "one_factor"),
-    *("position_bias", "repeats", "variance_components", "votes"),
-}
-"""Quantities about the stability of a model, which nothing computes yet."""
-
 QUANTITIES: dict[str, Callable[..., dict[str, Any]]] = {}
 
 
@@ -30,11 +24,8 @@ def statistic(quantity: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         inputs: as in the case; arrays are lists or numpy arrays.
 
     Raises:
-        NotImplementedError: it is about the stability of a model.
         KeyError: there is no such quantity.
     """
-    if quantity in STABILITY:
-        raise NotImplementedError(f"{quantity}: the stability of a model is not measured yet")
     return plain_types(QUANTITIES[quantity](**inputs))
 
 
@@ -247,6 +238,102 @@ def front_probability(draws, cost):
     from lvlm_ad.metrics import front as fronts
 
     return {"probability": fronts.front_probability(draws, cost)}
+
+
+@quantity
+def repeats(scores, threshold):
+    from lvlm_ad.metrics import stability
+
+    found = stability.repeats(scores, threshold)
+    result = {
+        "flip_rate": found.flip_rate.value,
+        "interval": found.flip_rate.interval,
+        "unstable_fraction": found.unstable_fraction,
+        "n": found.images,
+        "within_sd": found.within_sd,
+    }
+    if "different numbers of answers" in found.icc.reason:
+        return result  # the cases leave it out
+    return {**result, "icc": {"icc": found.icc.value, "interval": found.icc.interval}}
+
+
+@quantity
+def map_disagreement(maps):
+    from lvlm_ad.metrics import stability
+
+    return {"mean": stability.mean_map_disagreement(maps).value}
+
+
+@quantity
+def auroc_spread(labels, scores):
+    from lvlm_ad.metrics import stability
+
+    found = stability.auroc_spread(labels, scores)
+    return {"each": found.each, "sd": found.sd, "range": found.range}
+
+
+@quantity
+def votes(labels, scores, how):
+    from lvlm_ad.metrics import stability
+
+    return {"auroc": [one.auroc for one in stability.votes(labels, scores, how)]}
+
+
+@quantity
+def variance_components(y):
+    from lvlm_ad.metrics import stability
+
+    found = stability.variance_components(y)
+    names = ("image", "condition", "interaction", "repeat", "interaction_and_repeat")
+    values = {name: getattr(found, name).value for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@quantity
+def one_factor(base_repeats, levels):
+    from lvlm_ad.metrics import stability
+
+    found = stability.one_factor(base_repeats, levels)
+    return {
+        "repeat_variance": found.repeat.value,
+        "factor_total": found.total.value,
+        "factor_excess": found.excess.value,
+        "level_means": found.level_means,
+        "shift_variance": found.shift_variance,
+    }
+
+
+@quantity
+def position_bias(numbers, named):
+    from lvlm_ad.metrics import stability
+
+    found = stability.position_bias(numbers, named)
+    return {
+        "frequency": found.frequency,
+        "effect": [one.value for one in found.effect],
+        "range": found.range.value,
+        "slope": found.slope.value,
+    }
+
+
+@quantity
+def marks(marked, plain):
+    from lvlm_ad.metrics import stability
+
+    found = stability.paired_shift(marked, plain)
+    return {"mean": found.value, "interval": found.interval}
+
+
+@quantity
+def design(between, within, cost_image, cost_answer, half_width):
+    from lvlm_ad.metrics import stability
+
+    found = stability.design(between, within, cost_image, cost_answer, half_width)
+    return {
+        "best_repeats": found.best_repeats,
+        "images_with_one": found.images_with_one,
+        "relative_se_within_sd_n50_k2": stability.within_sd_relative_error(50, 2),
+    }
 
 
 def grounding(case):

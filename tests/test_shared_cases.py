@@ -14,12 +14,22 @@ from lvlm_ad.text2seg import paint_shapes
 DOOR = runpy.run_path(str(Path(__file__).with_name("shared_cases.py")))
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "statistics.json"
 
+MISTAKEN = {
+    "votes/1": pytest.mark.xfail(
+        strict=True,
+        reason="its g(2) is from medians with rounding errors, which break ties: (0.4 + 0.3)/2 is not 0.35. In exact "
+        "numbers g(2) of the median is that of the mean, 0.745; see tests/metrics/stability/test_votes.py.",
+    )
+}
+"""Cases whose expectation is wrong, and why."""
+
 
 def stored_cases():
-    """Every case that something computes; where the folder is absent, one that is skipped."""
+    """Every case; where the folder is absent, one that is skipped."""
     if not CASES.is_file():
         return [{"id": "absent"}]
-    return [one for one in json.loads(CASES.read_text())["cases"] if one["quantity"] not in DOOR["STABILITY"]]
+    cases = json.loads(CASES.read_text())["cases"]
+    return [pytest.param(one, marks=MISTAKEN.get(one["id"], ())) for one in cases]
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +63,6 @@ def test_a_statistic_equals_its_case(case, arrays):
     """The function gives what the case expects, in the same form."""
     inputs = {name: resolved(value, arrays) for name, value in case["inputs"].items()}
     assert differences(DOOR["statistic"](case["quantity"], inputs), case["expected"], case["tol"]) == []
-
-
-def test_what_nothing_computes_is_said():
-    """Quantities of a model's stability raise an error that names them."""
-    for name in DOOR["STABILITY"]:
-        with pytest.raises(NotImplementedError, match=name):
-            DOOR["statistic"](name, {})
 
 
 def grounding_cases():

@@ -1,0 +1,180 @@
+"""Numbers of regions: whether a region is named more often for the number that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.errors import MetricError
+from lvlm_ad.metrics.stability.measured import SAME, Measured, jackknife
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["PositionBias", "position_bias"]
+
+SHUFFLES = 999
+"""How often the answers of each image are shuffled for the p-value."""
+
+_NEVER_CHANGES = "numbers never change, so number and place are the same"
+
+
+@dataclass(frozen=True, slots=True)
+class PositionBias:
+    """Whether naming depends on the number of a region, its pixels being the same.
+
+    Attributes:
+        numbers: ``(Q,)``, the numbers that occur, ascending.
+        frequency: of each number, how often a region with it is named, in 0..1.
+        effect: of each number, how much more often a region is named with it than the same region is on average.
+        range: largest minus smallest effect; by chance alone it is above 0, so judge it by ``p_value``.
+        slope: change of the frequency from one number to the next, within regions.
+        p_value: the probability of such a range or a larger one if numbers do not matter; None with a reason in
+            ``slope`` if numbers never change.
+        images: those with an answer.
+    """
+
+    numbers: tuple[int, ...]
+    frequency: tuple[float, ...]
+    effect: tuple[Measured, ...]
+    range: Measured
+    slope: Measured
+    p_value: float | None
+    images: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Image:
+    """One image with P answers; Q numbers occur in all images together.
+
+    Attributes:
+        place: ``(regions, P)``, the index of each region's number among all that occur.
+        named: ``(regions, P)``, 1.0 where the answer names the region.
+        seen: ``(Q,)``, how often a region has each number.
+        regions: ``(Q,)``, regions that ever have it.
+        effect: ``(Q,)``, the sum over these of the share of namings with the number minus the region's share at all.
+        slope: the sums above and below the fraction bar.
+    """
+
+    place: NDArray[np.intp]
+    named: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    regions: NDArray[np.float64]
+    effect: NDArray[np.float64]
+    slope: NDArray[np.float64]
+
+
+def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed: int = 0) -> PositionBias:
+    """Compute whether regions are named by their number, from the same images asked under several numberings.
+
+    Only this design tells number from place: objects and defects lie somewhere, so a slope under one numbering proves
+    nothing. The test shuffles an image's answers among its numberings; it is exact, also where the regions of one
+    answer depend on each other. Intervals of effects, range and slope: the jackknife over images.
+
+    Args:
+        numbers: of each image ``(regions, P)``, the number of each region under each of P numberings. Images may have
+            other numbers of regions and numberings.
+        named: of each image ``(regions, P)``, 1 or True where the answer names the region; NaN in a column whose answer
+            is missing.
+        seed: of the shuffles.
+
+    Raises:
+        MetricError: the two have other shapes, a column is partly missing, or no image has an answer.
+
+    Example:
+        >>> numbering = [[1, 2], [2, 1]]  # two regions that change their numbers
+        >>> found = position_bias([numbering] * 3, [[[1, 0], [0, 1]]] * 3)  # whichever is number 1 is named
+        >>> found.frequency, [one.value for one in found.effect], found.range.value, found.slope.value
+        ((1.0, 0.0), [0.5, -0.5], 1.0, -1.0)
+    """
+    pairs = [_answered(at, *one) for at, one in enumerate(zip(numbers, named, strict=True))]
+    pairs = [(own, marked) for own, marked in pairs if own.size]
+    if not pairs:
+        raise MetricError("No image has an answer, so nothing is known about numbers; ask again what is missing.")
+    levels = np.unique(np.concatenate([own.ravel() for own, _ in pairs]))
+    images = [_sums(np.searchsorted(levels, own), marked, levels) for own, marked in pairs]
+    seen = np.sum([one.seen for one in images], axis=0)
+    with_number = np.sum([np.bincount(one.place.ravel(), one.named.ravel(), levels.size) for one in images], axis=0)
+    changes = any(one.slope[1] > 0 for one in images)
+    effect, extent = _effects(images)
+    return PositionBias(
+        tuple(levels.tolist()),
+        tuple((with_number / seen).tolist()),
+        effect,
+        extent,
+        _slope(images) if changes else Measured(None, None, _NEVER_CHANGES),
+        _p_value(extent.value or 0.0, images, seed) if changes else None,
+        len(images),
+    )
+
+
+def _answered(at: int, numbers: Any, named: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return one image's numbers and namings, without missing answers."""
+    own, marked = np.asarray(numbers), np.asarray(named, dtype=np.float64)
+    if own.ndim != 2 or own.shape != marked.shape:  # noqa: PLR2004 - regions and numberings
+        raise MetricError(
+            f"Image {at}: numbers of shape {own.shape}, namings of shape {marked.shape}; both must be (regions, P)."
+        )
+    missing = np.isnan(marked)
+    if (missing.any(axis=0) != missing.all(axis=0)).any():
+        raise MetricError(f"Image {at}: an answer has NaN for some regions only; a missing answer has it for all.")
+    there = ~missing.any(axis=0)
+    return own[:, there].astype(np.int64), (marked[:, there] > 0).astype(np.float64)
+
+
+def _sums(place: NDArray[np.intp], named: NDArray[np.float64], levels: NDArray[np.int64]) -> _Image:
+    """Sum over one image."""
+    _, times = _shares(place, levels.size)
+    ever = (times > 0).astype(np.float64)
+    answers = np.arange(named.shape[1])
+    effect = _crossed(place, named, levels.size)[answers, answers].sum(axis=0) - named.mean(axis=1) @ ever
+    away = levels[place] - levels[place].mean(axis=1, keepdims=True)
+    slope = np.array([(away * (named - named.mean(axis=1, keepdims=True))).sum(), (away**2).sum()])
+    return _Image(place, named, times.sum(axis=0), ever.sum(axis=0), effect, slope)
+
+
+def _shares(place: NDArray[np.intp], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each answer's share in the answers with its number, ``(regions, P, Q)``, and how many these are."""
+    has = (place[:, :, None] == np.arange(size)).astype(np.float64)
+    times = has.sum(axis=1)
+    return has / np.maximum(times, 1)[:, None, :], times
+
+
+def _crossed(place: NDArray[np.intp], named: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Return ``(P, P, Q)``: the namings with each number if the answer p had been given to the numbering p'."""
+    return np.asarray(np.tensordot(named, _shares(place, size)[0], axes=(0, 0)))
+
+
+def _effects(images: Sequence[_Image]) -> tuple[tuple[Measured, ...], Measured]:
+    """Return the effect of each number, and their range."""
+    sums, regions = np.array([one.effect for one in images]), np.array([one.regions for one in images])
+    total = sums.sum(axis=0) / regions.sum(axis=0)
+    # A number that only one image has is undefined without it.
+    left = regions.sum(axis=0) - regions
+    without = np.divide(sums.sum(axis=0) - sums, left, out=np.full(sums.shape, np.nan), where=left > 0)
+    effects = [jackknife(float(value), each) for value, each in zip(total, without.T, strict=True)]
+    return tuple(effects), jackknife(float(np.ptp(total)), np.ptp(without, axis=1))
+
+
+def _slope(images: Sequence[_Image]) -> Measured:
+    parts = np.array([one.slope for one in images])
+    left = parts.sum(axis=0) - parts
+    without = np.divide(left[:, 0], left[:, 1], out=np.full(len(parts), np.nan), where=left[:, 1] > 0)
+    return jackknife(float(np.divide(*parts.sum(axis=0))), without)
+
+
+def _p_value(observed: float, images: Sequence[_Image], seed: int) -> float:
+    """Return the share of shuffles whose range is as large as the observed one, which counts as one of them."""
+    draw = np.random.default_rng(seed)
+    regions = np.sum([one.regions for one in images], axis=0)
+    sums = np.zeros((SHUFFLES, regions.size))
+    for one in images:
+        crossed = _crossed(one.place, one.named, regions.size)
+        answers = np.arange(len(crossed))
+        own = crossed[answers, answers].sum(axis=0) - one.effect  # what regions have on average does not change
+        sums += crossed[answers, draw.permuted(np.tile(answers, (SHUFFLES, 1)), axis=1)].sum(axis=1) - own
+    ranges = np.ptp(sums / regions, axis=1)
+    return float(1 + np.count_nonzero(ranges >= observed - SAME)) / (SHUFFLES + 1)
