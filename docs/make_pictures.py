@@ -22,7 +22,7 @@ from lvlm_ad.conventions import load_convention
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.evaluate import RunConfig, resolve
-from lvlm_ad.evaluate.bench import BenchSession
+from lvlm_ad.evaluate.bench_session import BenchSession
 from lvlm_ad.evaluate.conversation import look_up
 from lvlm_ad.evaluate.painting import paint_places
 from lvlm_ad.evaluate.views import Views

@@ -54,6 +54,7 @@ STAGES = (
     "evaluate",
     "compare",
     "leaderboard",
+    "studies",
     "report",
     "tracking",
     "testing",

@@ -91,6 +91,9 @@ class VllmBackend(LocalBackend):
         self._log = session.plan.config.out / f"vllm-{_UNSAFE.sub('_', name)}.log"
         self._note = lambda text: progress.note(f"{name}: {text}")
         self._doing = lambda text: progress.doing(f"{name}: vLLM starts", text)
+        # A study asks the same server in several benches, one after the other; the end of one cancels a start.
+        if not self._closed.is_set():
+            self._cancelled.clear()
         return super().make_detector(session, model)
 
     def environment(self) -> dict[str, str]:

@@ -135,8 +135,9 @@ def bench(
         stack.enter_context(logged_to(log, bars.note))
         options["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
         options["reference_rows"] = reference_rows if frame is None else frame
-        # Every field of the configuration is an option of the same name.
-        config = evaluate.RunConfig(**{field.name: options[field.name] for field in fields(evaluate.RunConfig)})
+        # Every field of the configuration but ``stores`` is an option of the same name.
+        names = {field.name for field in fields(evaluate.RunConfig)} & set(options)
+        config = evaluate.RunConfig(**{name: options[name] for name in names})
         trackers = _trackers(track, images=track_images)
         if dry_run:
             forecast = evaluate.dry_run(config, bars, workers)

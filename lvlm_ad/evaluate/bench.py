@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lvlm_ad._version import versions
-from lvlm_ad.engines import make_engine
 from lvlm_ad.errors import CacheError, ConfigError, FatalError
-from lvlm_ad.evaluate.best_detector import BestDetector
-from lvlm_ad.evaluate.chat_detector import ChatDetector
+from lvlm_ad.evaluate.bench_session import BenchSession
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.detectors import BaselineDetector
-from lvlm_ad.evaluate.divide import divide_dataset
 from lvlm_ad.evaluate.map_writer import MapWriter
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
-from lvlm_ad.evaluate.session import Session
-from lvlm_ad.evaluate.sources import remember_place
-from lvlm_ad.evaluate.threshold_images import about_threshold, about_validation, without_test_images
 from lvlm_ad.evaluate.unlabelled_rows import UnlabelledResult
 from lvlm_ad.evaluate.upload import UploadWriter
-from lvlm_ad.log import Progress, event
+from lvlm_ad.log import Progress
 from lvlm_ad.plugins import clashes
 from lvlm_ad.presets import preset_names
-from lvlm_ad.regions import DivisionStore
 from lvlm_ad.runs import Run, Runs
 from lvlm_ad.store import put_aside
 
 if TYPE_CHECKING:
-    from lvlm_ad.backend import Backend
-    from lvlm_ad.baseline import Baseline, Row
+    from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.bench_series import BenchSeries
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detectors import Detector, Prediction
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.workers import Workers
 
-__all__ = ["BenchSession", "bench", "dry_run", "with_sound_cache", "without_key"]
+__all__ = ["bench", "bench_plan", "dry_run", "forecast_plan", "with_sound_cache", "without_key"]
 
 T = TypeVar("T")
 
@@ -100,7 +90,13 @@ def bench(
             f"bench takes a RunConfig or its fields by name, as bench(models=['contrast']); {config!r:.80} is neither."
         )
     plan = resolve((config or RunConfig()).with_options(options), unlabelled=True)
-    progress = progress or Progress()
+    return bench_plan(plan, progress or Progress(), workers)
+
+
+def bench_plan(
+    plan: Plan, progress: Progress, workers: Workers | None = None, series: BenchSeries | None = None
+) -> Runs:
+    """Measure what a plan says; see ``bench``. ``series``: the benches that this one belongs to, as in a study."""
     for note in plan.dataset.all_notes:
         progress.note(note)
     warnings = clashes(preset_names("models"))
@@ -111,7 +107,7 @@ def bench(
     maps = None if plan.config.maps is None else MapWriter(plan, plan.config.maps)
 
     def measure() -> Runs:
-        with BenchSession.started(plan, progress, workers) as (session, detectors):
+        with BenchSession.started(plan, progress, workers, series) as (session, detectors):
             session.kept_pictures.trim()
             return Runs(run for detector in detectors for run in _runs_of(session, detector, maps))
 
@@ -126,11 +122,15 @@ def dry_run(
     Returns:
         For each chat model what ``ChatDetector.forecast`` returns.
     """
-    plan = resolve(config, unlabelled=True)
-    plan = replace(plan, models=tuple(without_key(model) for model in plan.models))
-    progress = progress or Progress()
+    plan, progress = resolve(config, unlabelled=True), progress or Progress()
     for note in plan.dataset.remarks:
         progress.note(note)
+    return forecast_plan(plan, progress, workers)
+
+
+def forecast_plan(plan: Plan, progress: Progress, workers: Workers | None = None) -> list[dict[str, Any]]:
+    """Estimate what a plan would ask and cost; see ``dry_run``."""
+    plan = replace(plan, models=tuple(without_key(model) for model in plan.models))
 
     def forecasts() -> list[dict[str, Any]]:
         with BenchSession.started(plan, progress, workers) as (_, detectors):
@@ -144,7 +144,7 @@ def with_sound_cache(work: Callable[[], T], plan: Plan, progress: Progress) -> T
     try:
         return work()
     except CacheError as error:
-        aside = put_aside(plan.config.out / "cache.sqlite")
+        aside = put_aside(plan.config.stores_folder / "cache.sqlite")
         progress.note(f"The cache is damaged ({error.__cause__ or error}): {aside}. Starting again with a new one.")
         return work()
 
@@ -153,93 +153,6 @@ def without_key(model: Model) -> Model:
     """Return a model that can be built without a key: it will not be asked."""
     options = {**model.preset.options, **model.plugin.Options.keyless}
     return replace(model, preset=model.preset.model_copy(update={"options": options}))
-
-
-class BenchSession(Session):
-    """A session that builds its models and their detectors."""
-
-    def detector(self, model: Model) -> Detector[Any]:
-        """Build a model, and let it make its detector."""
-        plugin = self.engine.place(model)
-        try:
-            detector: Detector[Any] = plugin.make_detector(self, model)
-        except BaseException:
-            plugin.close()
-            raise
-        return detector
-
-    def chat_detector(self, backend: Backend, model: Model) -> Detector[Any]:
-        """Make the detector of a chat model; its backend calls this."""
-        return ChatDetector(self, model, backend)
-
-    def baseline_detector(self, baseline: Baseline, model: Model) -> Detector[Any]:
-        """Make the detector of a baseline; the baseline calls this."""
-        if baseline.through_method and self.plan.method_name != "regions":
-            return BestDetector(self, model, baseline)
-        return BaselineDetector(self, model, baseline)
-
-    @classmethod
-    @contextmanager
-    def started(
-        cls, plan: Plan, progress: Progress, workers: Workers | None = None
-    ) -> Iterator[tuple[BenchSession, Iterator[Detector[Any]]]]:
-        """Build every model, open the output folder and divide the images, in this order.
-
-        So a mistake in a model or its questions is reported before anything is divided or paid.
-
-        Yields:
-            The session and its detectors; each is closed when the next one is taken.
-        """
-        config = plan.config
-        with ExitStack() as stack:
-            engine = make_engine(
-                config.engine,
-                address=config.ray_address,
-                settings=config.settings,
-                concurrency=config.concurrency,
-                workers=workers,
-                note=progress.note,
-            )
-            stack.callback(engine.close)
-            session = cls(plan, engine, progress)
-            detectors: deque[Detector[Any]] = deque()
-            stack.callback(lambda: [detector.plugin.close() for detector in detectors])
-            detectors.extend(session.detector(model) for model in plan.models)
-            session.open_stores(stack)
-            dataset, others = session.plan.dataset, session.plan.threshold_images
-            others = without_test_images(others, dataset, progress.note)
-            normal = without_test_images(session.plan.validation_images, dataset, progress.note)
-            for note in about_threshold(plan.choice, dataset, others):
-                progress.note(note)
-            if not plan.is_labelled:
-                progress.note(
-                    f"{dataset.name}, split {dataset.split}: the images have no labels, so there are no metrics. Each "
-                    f"model predicts them and, for the threshold of its maps, {len(normal)} normal validation images."
-                )
-            elif normal:
-                progress.note(about_validation(normal))
-            session.plan = replace(session.plan, threshold_images=others, validation_images=normal)
-            event(
-                "bench",
-                models=[detector.name for detector in detectors],
-                dataset=dataset.name,
-                fingerprint=dataset.fingerprint,
-                images=len(dataset),
-                versions=versions(),
-            )
-            store = DivisionStore(session.cache)
-            session.divisions = divide_dataset(session.plan.divided, store, progress, engine)
-            event("divided", method=session.plan.divided.protocol.division, hash=session.divisions.hash)
-            sam = str(session.divisions.record.get("sam_model", ""))
-            remember_place(config.out, dataset, config, sam)
-            yield session, _closing(detectors)
-
-
-def _closing(detectors: deque[Detector[Any]]) -> Iterator[Detector[Any]]:
-    """Yield each detector and close its model: the next one may need the memory."""
-    while detectors:
-        yield detectors[0]
-        detectors.popleft().plugin.close()
 
 
 def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) -> list[Run]:

@@ -70,7 +70,7 @@ class ChatDetector(Detector["Backend"]):
     def start(self) -> None:
         """Get ready to ask; with ``--batch``, have all questions answered."""
         session, model, plugin = self.session, self.model, self.plugin
-        session.start_budget(free=model.preset.price.free)
+        session.start_budget(model)
         batch = self._conversations.in_batches(self._note) if session.plan.config.batch else None
         self._asker = Asker(
             plugin,

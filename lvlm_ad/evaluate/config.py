@@ -27,7 +27,7 @@ from lvlm_ad.regions.methods import GridOptions
 if TYPE_CHECKING:
     from lvlm_ad.methods import Method
 
-__all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "resolve"]
+__all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "load_data", "resolve"]
 
 FEWEST_RESAMPLES = 50
 """Fewer give no interval worth the name."""
@@ -148,7 +148,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
     division = _division(protocol, settings)
     if dataset is None:
         # Last, since the demo may have to be drawn.
-        dataset = _load_dataset(config)
+        dataset = load_data(config)
     check_questions(method, method_name, dataset)
     if dataset.image_size is not None and "image_size" not in protocol.model_fields_set:
         protocol = protocol.model_copy(update={"image_size": dataset.image_size})
@@ -197,7 +197,12 @@ def _division(protocol: Protocol, settings: Mapping[str, Any]) -> DivisionOption
     return division_options(protocol.division, options)
 
 
-def _load_dataset(config: RunConfig) -> Dataset:
+def load_data(config: RunConfig) -> Dataset:
+    """Read the data set that a configuration names; the demo may have to be drawn.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     name = config.dataset or ("demo" if config.data is None else recognized(Path(config.data)) or "folder")
     return load_dataset(
         name,

@@ -14,7 +14,7 @@ from lvlm_ad.conventions import convention_names, load_convention
 from lvlm_ad.datasets import Dataset, Sample
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.evaluate.bench import BenchSession
+from lvlm_ad.evaluate.bench_session import BenchSession
 from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.methods.one_question import OneQuestion

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.errors import ConfigError, DataError
-from lvlm_ad.evaluate.bench import BenchSession
+from lvlm_ad.evaluate.bench_session import BenchSession
 from lvlm_ad.evaluate.divide import Divisions
 from lvlm_ad.metrics.cut import Cut
 from lvlm_ad.regions import DivisionStore

@@ -13,7 +13,7 @@ from lvlm_ad.datasets import Dataset, Sample
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.evaluate.bench import BenchSession
+from lvlm_ad.evaluate.bench_session import BenchSession
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.painting import named_places
 from lvlm_ad.prompts import MarkStyle, draw_marks

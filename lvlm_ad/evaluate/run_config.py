@@ -40,6 +40,8 @@ class RunConfig:
         protocol: the protocol preset, or a file's path.
         settings: key -> value: fields of the protocol and the model presets, and options of the plugins.
         out: the folder for runs and stores.
+        stores: the folder of ``answers.sqlite``, ``cache.sqlite`` and pictures, for runs that share them with others;
+            None: ``out``.
         concurrency: questions under way at once, at the start; the number then adapts to the endpoint's limit.
         max_cost: USD that may be spent.
         on_failure: "zero": an image without a usable answer counts as "no anomaly reported"; "exclude": it is left out.
@@ -84,6 +86,7 @@ class RunConfig:
     protocol: str = "default"
     settings: Mapping[str, Any] = field(default_factory=dict)
     out: Path = Path("runs")
+    stores: Path | None = None
     concurrency: Annotated[int, Field(ge=1)] = 16
     max_cost: Annotated[float, Field(ge=0)] | None = None
     on_failure: Literal["zero", "exclude"] = "zero"
@@ -133,6 +136,11 @@ class RunConfig:
                 reason = what_is_wrong(error.errors(include_url=False)[0])
                 raise ConfigError(f"{name} {reason}; got {getattr(self, name)!r:.80}.") from None
             object.__setattr__(self, name, value)
+
+    @property
+    def stores_folder(self) -> Path:
+        """The folder of stored answers, divisions and pictures."""
+        return self.out if self.stores is None else self.stores
 
     def with_options(self, options: Mapping[str, Any]) -> RunConfig:
         """Return this configuration with other values of some fields.

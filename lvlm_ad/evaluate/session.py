@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lvlm_ad.engines import Engine
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.divide import Divisions
+    from lvlm_ad.plugins import Model
     from lvlm_ad.store import Database
 
 __all__ = ["Session"]
@@ -53,9 +54,9 @@ class Session:
         self.budget = Budget(None)
 
     def open_stores(self, stack: ExitStack) -> None:
-        """Open ``answers.sqlite`` and ``cache.sqlite`` in the output folder; the stack closes them."""
+        """Open ``answers.sqlite`` and ``cache.sqlite`` in the folder of stores; the stack closes them."""
         config = self.plan.config
-        out = config.out
+        out = config.stores_folder
         database = stack.enter_context(closing(open_answers(out / "answers.sqlite")))
         self.cache = stack.enter_context(closing(open_cache(out / "cache.sqlite", self.progress.note)))
         self.locks = stack.enter_context(closing(Locks(database)))
@@ -69,6 +70,10 @@ class Session:
         """Return what looks up or draws the pictures of an image; see ``ImageFile``."""
         return DrawnPictures(ImageFile(path, depth, side, self.cache), self.kept_pictures, self.engine.workers)
 
-    def start_budget(self, *, free: bool) -> None:
+    def start_budget(self, model: Model) -> None:
         """Start the next model's budget, which includes what the models before it have spent."""
-        self.budget = Budget(None if free else self.plan.config.max_cost, self.budget.spent)
+        self.budget = Budget(self.limit_for(model), self.budget.spent)
+
+    def limit_for(self, model: Model) -> float | None:
+        """Return the limit on money for a model; None: there is none, or it is free."""
+        return None if model.preset.price.free else self.plan.config.max_cost

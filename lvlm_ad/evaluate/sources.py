@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,7 +83,7 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
     if not run.manifest.division.hash:
         return Sources(samples, None, side, dataset=dataset)
     try:
-        divisions = _divide(run, dataset, note.get("divided_by", ()), progress, stack)
+        divisions = _divide(run, dataset, note, progress, stack)
     except LvlmAdError as error:
         return Sources(samples, None, side, f"the images cannot be divided again: {error}", dataset)
     if divisions.hash != run.manifest.division.hash:
@@ -104,10 +104,10 @@ def _measured_images(dataset: Dataset, run: Run) -> Dataset:
     return measured_dataset
 
 
-def _divide(run: Run, dataset: Dataset, divided_by: Sequence[str], progress: Progress, stack: ExitStack) -> Divisions:
+def _divide(run: Run, dataset: Dataset, note: Mapping[str, Any], progress: Progress, stack: ExitStack) -> Divisions:
     recorded = run.manifest.division
     model = recorded.options.get("sam_model")
-    if model is not None and model not in divided_by:
+    if model is not None and model not in note.get("divided_by", ()):
         # A stranger's run must not decide which files are opened or downloaded.
         raise DataError(f"the run was divided by the model {model!r:.80}, which this machine has never used")
     known = METHODS[recorded.method][0].model_fields if recorded.method in METHODS else {}
@@ -115,7 +115,7 @@ def _divide(run: Run, dataset: Dataset, divided_by: Sequence[str], progress: Pro
     settings = {"image_size": run.manifest.protocol.get("image_size", 0), "division": recorded.method, **options}
     out = run.dir.resolve().parent
     plan = resolve(RunConfig(settings=settings, out=out), dataset)
-    stored = out / "cache.sqlite"
+    stored = Path(note.get("stores", out)) / "cache.sqlite"
     # Beside a run that was copied from elsewhere, nothing is written.
     if not stored.is_file():
         stored = Path(stack.enter_context(TemporaryDirectory())) / "cache.sqlite"
@@ -135,6 +135,7 @@ def remember_place(out: Path, dataset: Dataset, config: RunConfig, divided_by: s
         "root": str(dataset.root.resolve()),
         "mask_threshold": config.mask_threshold,
         "mask_values": config.mask_values,
+        "stores": str(config.stores_folder.resolve()),
         "divided_by": sorted({*_read_note(file).get("divided_by", ()), divided_by} - {""}),
     }
     with contextlib.suppress(OSError):

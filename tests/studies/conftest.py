@@ -1,0 +1,84 @@
+"""A data set whose pictures tell a scripted model which image it sees, and a base that asks about it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lvlm_ad.evaluate import RunConfig
+
+MODEL = str(Path(__file__).with_name("scripted_model.py")) + ":Scripted"
+
+SETTINGS = {
+    "image_size": 160,
+    "division": "grid",
+    "grid_rows": 4,
+    "grid_columns": 4,
+    "min_area": 0,
+    "number_size": 9,
+    "border_width": 1,
+    "price_input": 1,
+    "price_output": 1,
+}
+"""Regions are the blocks of the pictures; a question costs about 0.001 USD."""
+
+
+def write_blocks(root, images, categories=("bolt",)):
+    """Write good and anomalous images in turn, 80 x 80 pixels in 16 blocks; a defect is one red block.
+
+    Every block is (60, number of the image, 100); a defective one has 200 as its red.
+    """
+    for place, category in enumerate(categories):
+        for index in range(images):
+            number, label = place * images + index, index % 2
+            pixels = np.full((80, 80, 3), (60, number, 100), np.uint8)
+            mask = np.zeros((80, 80), np.uint8)
+            if label:
+                row, column = divmod(1 + number * 7 % 15, 4)
+                mask[20 * row : 20 * row + 20, 20 * column : 20 * column + 20] = 255
+                pixels[mask > 0, 0] = 200
+            kind = "hole" if label else "good"
+            write(root / category / "test" / kind / f"{index:03}.png", pixels)
+            if label:
+                write(root / category / "ground_truth" / "hole" / f"{index:03}_mask.png", mask)
+        for index in range(12):
+            write(
+                root / category / "train" / "good" / f"{index:03}.png", np.full((80, 80, 3), (60, index, 100), np.uint8)
+            )
+    return root
+
+
+def write(path, pixels):
+    """Write an image file, its folders included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory):
+    """The folder of a data set with 40 images of one category; tests leave it as it is."""
+    return write_blocks(tmp_path_factory.mktemp("blocks") / "data", 40)
+
+
+@pytest.fixture
+def base(blocks, tmp_path):
+    """A function that returns the base of a study: the scripted model, with settings of its own."""
+
+    def make(**settings):
+        settings = {**SETTINGS, "log": str(tmp_path / "asked.txt"), **settings}
+        return RunConfig(models=[MODEL], data=blocks, out=tmp_path / "out", settings=settings, resamples=0)
+
+    return make
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A function that returns a line for each question that the model of ``base`` was asked; or its other lines."""
+
+    def read(*others):
+        log = tmp_path / "asked.txt"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [line for line in lines if line in others] if others else [line for line in lines if " " in line]
+
+    return read
