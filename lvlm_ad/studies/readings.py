@@ -142,7 +142,8 @@ class Readings:
             rows = np.flatnonzero(common & (self.categories == name))
             labels = self.labels[rows]
             if labels.any() and not labels.all():
-                values.append([float(auroc(steps_of(labels, self.scores[rows, column]))) for column in columns])
+                scores = self.scores[rows][:, columns].T
+                values.append([float(auroc(steps_of(one, labels, ~labels))) for one in scores])
         return np.mean(values, axis=0) if values else np.full(len(columns), np.nan)
 
     def column(self, name: str) -> int:
