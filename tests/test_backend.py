@@ -37,15 +37,15 @@ def test_a_script_may_be_a_function():
     ids=["array", "lines"],
 )
 def test_a_script_may_be_a_file(tmp_path, content):
-    """A JSON array or JSON Lines; the file's content, not its name, is the model's identity; repeat begins again."""
+    """A JSON array or JSON Lines; the file's content, not its name, is the model's identity; cycle begins again."""
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(content)
-    first, second = scripted(file=tmp_path / "a.json", repeat=True), scripted(file=tmp_path / "b.json", repeat=True)
+    first, second = scripted(file=tmp_path / "a.json", cycle=True), scripted(file=tmp_path / "b.json", cycle=True)
     answers = [first.answer(Request((), "q")) for _ in range(3)]
     assert answers == [Answer("one"), Answer("two", "refused"), Answer("one")]
     assert first.identity() == second.identity()
     (tmp_path / "b.json").write_text('["other"]')
-    assert scripted(file=tmp_path / "b.json", repeat=True).identity() != first.identity()
+    assert scripted(file=tmp_path / "b.json", cycle=True).identity() != first.identity()
 
 
 @pytest.mark.parametrize("content", ["{", '[{"txt": "a"}]', "[1]", '"a"\nb'])

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import AliasChoices, Field
+
 from lvlm_ad.backend.contract import Backend, BackendOptions, Capabilities
 from lvlm_ad.backend.messages import Answer, Request
 from lvlm_ad.errors import ConfigError, FatalError
@@ -22,8 +24,8 @@ class ScriptedOptions(BackendOptions):
     file: Path | None = None
     """A file with the answers in the order of the questions: a JSON array, or JSON Lines. Each answer is a string, or
     an object with "text" and optionally "outcome"."""
-    repeat: bool = False
-    """Start again after the last answer."""
+    cycle: bool = Field(default=False, validation_alias=AliasChoices("cycle", "repeat"))
+    """Start again after the last answer; also read as "repeat", its old name."""
 
 
 Script = Sequence[str | Answer] | Callable[[Request], str | Answer]
@@ -55,7 +57,7 @@ class ScriptedBackend(Backend):
     def __init__(self, options: BackendOptions | None = None, *, script: Script | None = None) -> None:
         super().__init__(options)
         assert isinstance(self.options, ScriptedOptions)  # noqa: S101 - narrows the type; Options fixes it
-        self._repeat = self.options.repeat
+        self._cycle = self.options.cycle
         self._script: Script = _read_script(self.options.file) if script is None else script
         if callable(self._script):
             self.capabilities = Capabilities(concurrency=1)
@@ -65,6 +67,8 @@ class ScriptedBackend(Backend):
     def identity(self) -> dict[str, Any]:
         """Include the file's content, not its name: an edited script is another model."""
         identity = super().identity()
+        # Under its old name, so that runs of older versions keep their hash.
+        identity["repeat"] = identity.pop("cycle")
         path = identity.pop("file", None)
         if path is not None:
             identity["answers"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -83,9 +87,9 @@ class ScriptedBackend(Backend):
             answer = self._script(request)
         else:
             count = len(self._script)
-            if index >= count and not (self._repeat and count):
+            if index >= count and not (self._cycle and count):
                 raise FatalError(
-                    f"The script holds {count} answers; question {index + 1} has none. Add it, or set repeat."
+                    f"The script holds {count} answers; question {index + 1} has none. Add it, or set cycle."
                 )
             answer = self._script[index % count]
         return answer if isinstance(answer, Answer) else Answer(text=answer)

@@ -13,7 +13,7 @@ from lvlm_ad.datasets.readers import recognized
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.evaluate.method_choice import check_questions, measurable, prompts_of, with_method
+from lvlm_ad.evaluate.method_choice import check_protocol, check_questions, measurable, prompts_of, with_method
 from lvlm_ad.evaluate.reported import limits_of
 from lvlm_ad.evaluate.run_config import REFERENCE_ROWS, RunConfig
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
@@ -139,6 +139,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
     method, of_method = load_method(config.method, settings)
     protocol, method_name = with_method(protocol, method, settings), title_of(config.method)
+    check_protocol(protocol, method_name)
     found = _find_models(config, fields_of_protocol.union(of_method))
     models = measurable(found, config.models, method, method_name)
     _check_prices(models, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from lvlm_ad.backend import Answer, Request
@@ -152,7 +152,7 @@ class Talk:
     def __init__(self, method: Method, view: View, working: AbstractContextManager[Any] | None = None) -> None:
         self._view, self._working = view, working or nullcontext()
         self._name = f"The method {method.implementation.__name__}"
-        self._places = method.places
+        self._places, self._method = method.places, method
         self._several, self._count = False, 0
         self.requests: list[Request] = []
         self.finding: Finding | None = None
@@ -191,12 +191,22 @@ class Talk:
         self.requests = list(result) if isinstance(result, list | tuple) else [result]
         if not self.requests or not all(isinstance(one, Request) for one in self.requests):
             raise PluginError(f"{self._name} yielded {result!r:.60}; it must yield a Request or a list of them.")
+        self.requests = [self._under_conditions(one) for one in self.requests]
         self._count += len(self.requests)
         if self._count > self.most:
             raise PluginError(
                 f"{self._name} asks at least {self._count} questions about an image, but its most_questions() returned "
                 f"{self.most}."
             )
+
+    def _under_conditions(self, request: Request) -> Request:
+        """Return a question as the protocol has it asked: as a repeat."""
+        if repeat := self._view.protocol.repeat:
+            repeats, own = self._method.repeats, request.options.get("repeat", 0)
+            if own >= repeats:
+                raise PluginError(f"{self._name} asks with repeat={own}, but its attribute repeats is {repeats}.")
+            request = replace(request, options={**request.options, "repeat": repeat * repeats + own})
+        return request
 
     def _code(self, when: str = "") -> AbstractContextManager[None]:
         return plugin_code(f"{self._name}{when} raised", name=self._name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import PromptPreset, Protocol
 
-__all__ = ["check_questions", "measurable", "prompts_of", "with_method", "without_name"]
+__all__ = ["check_protocol", "check_questions", "measurable", "prompts_of", "with_method", "without_name"]
 
 
 def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any]) -> Protocol:
@@ -31,6 +31,23 @@ def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any])
     if method.prompt and "prompt" not in settings:
         own["prompt"] = method.prompt
     return protocol.model_copy(update=own)
+
+
+def check_protocol(protocol: Protocol, name: str) -> None:
+    """Refuse conditions that a method cannot be asked under.
+
+    Args:
+        protocol: the conditions.
+        name: the method's name.
+
+    Raises:
+        ConfigError: ``numbering`` with another method than regions.
+    """
+    if protocol.numbering and name != "regions":
+        raise ConfigError(
+            f"numbering={protocol.numbering} gives the regions of --method regions other numbers; --method {name} has "
+            "no such numbers. Leave numbering out."
+        )
 
 
 def check_questions(method: Method, name: str, dataset: Dataset) -> None:

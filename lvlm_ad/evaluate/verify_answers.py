@@ -10,6 +10,7 @@ from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.evaluate.painting import kept_places
 from lvlm_ad.evaluate.recorded import asked_of, is_cut, recorded_answers
 from lvlm_ad.evaluate.verify_metrics import close
+from lvlm_ad.methods import numbers_of
 from lvlm_ad.runs import TEXT_KEPT
 from lvlm_ad.text2seg import UNANSWERED, read
 
@@ -75,7 +76,9 @@ def _one_answer(run: Run, record: PredictionRecord, answers: AnswerStore | None)
     elif (stored.text[:TEXT_KEPT], stored.outcome) != (record.text, record.outcome):
         return _OTHER_TEXT
     scores = read(stored or Answer(record.text, record.outcome), record.n_regions, scoring)
-    same = close([scores.image, scores.regions], [record.image_score, record.regions], _SCORE)
+    numbers = numbers_of(record.division, record.n_regions, run.manifest.protocol.get("numbering", 0))
+    regions = {numbers[number - 1] if numbers else number: score for number, score in scores.regions.items()}
+    same = close([scores.image, regions], [record.image_score, record.regions], _SCORE)
     return "" if same and record.status in {*UNANSWERED, scores.status} else _OTHER_SCORES
 
 

@@ -193,6 +193,14 @@ class Method:
         return {**({"source": self.source} if self.source else {}), **self.options.identity()}
 
     @property
+    def repeats(self) -> int:
+        """How often it asks the same question about an image, told apart by the question's option "repeat" (0, 1, ...).
+
+        Where the protocol repeats every question, its r-th repeat takes the numbers from ``r * repeats`` on.
+        """
+        return 1
+
+    @property
     def has_best_finding(self) -> bool:
         """Whether it defines ``best_finding``; if not, tables have no row "oracle"."""
         return type(self).best_finding is not Method.best_finding

@@ -8,6 +8,7 @@ import numpy as np
 
 from lvlm_ad.backend import Request
 from lvlm_ad.methods.contract import Method
+from lvlm_ad.methods.numbering import numbering_of, with_usual_numbers
 from lvlm_ad.prompts import MarkStyle, answer_schema
 from lvlm_ad.prompts.drawing import WHOLE, Marked, Pixels
 from lvlm_ad.text2seg import parse, read, write
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from lvlm_ad.prompts.drawing import Drawing
     from lvlm_ad.regions import Regions
 
-__all__ = ["NumberedRegions", "read_regions", "region_drawings", "region_request", "regions_of"]
+__all__ = [
+    "NumberedRegions",
+    "numbering_of",
+    "read_regions",
+    "region_drawings",
+    "region_request",
+    "regions_of",
+    "with_usual_numbers",
+]
 
 
 class NumberedRegions(Method):
@@ -36,8 +45,10 @@ class NumberedRegions(Method):
 
     def inspect(self, view: View) -> Conversation:
         """Ask once."""
-        answer = yield region_request(view)
-        return read_regions(answer, regions_of(view), view)
+        regions = regions_of(view)
+        numbers = numbering_of(regions, view.protocol.numbering)
+        answer = yield region_request(view, numbers=numbers)
+        return with_usual_numbers(read_regions(answer, regions, view), numbers)
 
     def most_pictures(self, protocol: Protocol) -> int:
         """Return how many pictures the question shows."""

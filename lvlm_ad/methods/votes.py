@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,10 +12,16 @@ from pydantic import Field
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.methods.combining import mean_of
 from lvlm_ad.methods.contract import Conversation, MethodOptions, View
-from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request, regions_of
+from lvlm_ad.methods.regions import (
+    NumberedRegions,
+    numbering_of,
+    read_regions,
+    region_request,
+    regions_of,
+    with_usual_numbers,
+)
 from lvlm_ad.presets import load_prompt
 from lvlm_ad.prompts import fill_prompt, sentences
-from lvlm_ad.regions.shapes import Region, Shape
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Request
@@ -34,7 +39,7 @@ class VotesOptions(MethodOptions):
     vary: Literal["repeat", "paraphrase", "renumber"] = "repeat"
     """What differs from the second question on. repeat: nothing; answers vary only with a temperature above 0.
     paraphrase: the wording. renumber: the numbers of the regions."""
-    paraphrases: tuple[str, ...] = ("class-2", "class-3", "class-4", "class-5")
+    paraphrases: tuple[str, ...] = tuple(f"class-{number}" for number in range(2, 10))
     """vary=paraphrase: the prompts of the second and later questions, as names of presets or paths of prompt files."""
 
 
@@ -45,21 +50,16 @@ class _Vote:
     Attributes:
         request: the question.
         regions: the regions.
-        numbers: the regions in the order in which the question numbers them.
+        numbers: the regions in the order in which the question numbers them; empty: their own.
     """
 
     request: Request
     regions: Regions
-    numbers: Sequence[int]
+    numbers: tuple[int, ...] = ()
 
     def read(self, answer: Answer, view: View) -> Finding:
         """Read the answer; its regions get their usual numbers."""
-        finding = read_regions(answer, self.regions, view)
-        shapes: tuple[Shape, ...] = tuple(
-            Region(self.numbers[shape.number - 1], shape.score) if isinstance(shape, Region) else shape
-            for shape in finding.shapes
-        )
-        return replace(finding, shapes=shapes)
+        return with_usual_numbers(read_regions(answer, self.regions, view), self.numbers)
 
 
 class Votes(NumberedRegions):
@@ -104,24 +104,27 @@ class Votes(NumberedRegions):
         answers = yield [vote.request for vote in votes]
         return mean_of([vote.read(answer, view) for vote, answer in zip(votes, answers, strict=True)])
 
+    @property
+    def repeats(self) -> int:
+        """How often the same question is asked about an image."""
+        return int(self.options.votes) if self.options.vary == "repeat" else 1
+
     def most_questions(self, view: View) -> int:  # noqa: ARG002
         """Return how many questions an image takes."""
         return int(self.options.votes)
 
     def _votes(self, view: View) -> Iterator[_Vote]:
         regions = regions_of(view)
-        usual = range(1, regions.count + 1)
         first = region_request(view)
-        yield _Vote(first, regions, usual)
+        yield _Vote(first, regions)
         for index in range(1, self.options.votes):
             if self.options.vary == "repeat":
-                yield _Vote(replace(first, options={**first.options, "repeat": index}), regions, usual)
+                yield _Vote(replace(first, options={**first.options, "repeat": index}), regions)
             elif self.options.vary == "renumber":
-                # By division and vote alone: the same numbers for every model and seed.
-                numbers = random.Random(f"{regions.hash}/{index}").sample(usual, len(usual))  # noqa: S311 - reproducible
-                yield _Vote(region_request(view, numbers=tuple(numbers)), regions, numbers)
+                numbers = numbering_of(regions, index)
+                yield _Vote(region_request(view, numbers=numbers), regions, numbers)
             else:
                 prompt = self._prompts[index - 1]
                 known = {"class_name": view.class_name, "n_regions": str(regions.count)}
                 text = fill_prompt(prompt, {**sentences(prompt, view.protocol), **known})
-                yield _Vote(region_request(view, text=text, format=prompt.format), regions, usual)
+                yield _Vote(region_request(view, text=text, format=prompt.format), regions)

@@ -10,6 +10,9 @@ from lvlm_ad.presets.preset import Preset
 
 __all__ = ["PromptPreset", "Protocol"]
 
+_NEWER = ("scoring", "repeat", "numbering")
+"""Conditions that manifests of older versions do not have."""
+
 
 class PromptPreset(Preset):
     """A question. Placeholders: $class_name, $defects, $n_regions, $pictures, $references."""
@@ -78,6 +81,24 @@ class Protocol(Preset):
     scoring: Literal["text", "expected"] = "text"
     """Scores as written, or their expected values over the probabilities of their tokens. Decides how answers are read,
     not what is asked."""
+    repeat: Annotated[int, Field(ge=0)] = 0
+    """Asks every question once more, as a question of its own: each number has answers of its own, which differ only if
+    the model samples them (temperature above 0)."""
+    numbering: Annotated[int, Field(ge=0)] = 0
+    """Which other numbers the regions bear on the picture, for the method regions alone; 0: the usual ones. Scores,
+    maps and metrics have the usual numbers in any case."""
+
+    def beyond_usual(self) -> set[str]:
+        """Return the names of the conditions of newer versions that are not the default.
+
+        A manifest records only these, so that runs of older versions keep their hash.
+
+        Example:
+            >>> Protocol(repeat=2, shots=1).beyond_usual()
+            {'repeat'}
+        """
+        fields = type(self).model_fields
+        return {name for name in _NEWER if getattr(self, name) != fields[name].default}
 
     def division_options(self) -> dict[str, Any]:
         """Return the options of the division that are set."""

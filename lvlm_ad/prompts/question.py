@@ -220,6 +220,8 @@ class Questioner:
             shaped["own_references"] = {name: [digests[path] for path in paths] for name, paths in self._own.items()}
         if self._pooled:
             shaped["pool"] = _hashes({category: pool.paths for category, pool in self._pools.items()})
+        if self._protocol.numbering:
+            shaped["numbering"] = self._protocol.numbering
         if self._dataset.class_names:
             shaped["class_names"] = dict(self._dataset.class_names)
         if self._prompt.format == "json":

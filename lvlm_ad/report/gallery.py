@@ -161,6 +161,6 @@ def _step(step: dict[str, Any], kept: int, questions: dict[str, int]) -> dict[st
 
 
 def _conversations(run: Run, sources: Sources | None) -> Conversations | None:
-    """Return the conversations of a run; None for the method "regions", whose question the marks show."""
-    by_method = run.manifest.method.name != "regions" and run.manifest.model.kind == "backend"
-    return Conversations(run, sources) if by_method else None
+    """Return the conversations of a run; None where the page's own marks show the question of the method "regions"."""
+    by_marks = run.manifest.method.name == "regions" and not run.manifest.protocol.get("numbering")
+    return None if by_marks or run.manifest.model.kind != "backend" else Conversations(run, sources)

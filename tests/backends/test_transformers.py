@@ -490,11 +490,13 @@ def test_the_first_token_has_its_alternatives_and_their_probabilities(backend):
 
 
 def test_a_repeated_question_is_sampled_anew(backend):
-    """With a temperature, the number of the repeat decides the sample, and the same number gives the same one."""
+    """With a temperature, the number of the repeat decides the sample; without, all repeats have the same answer."""
     asked = backend(temperature=1.0)
     texts = [asked.answer(question(0, **options)).text for options in ({}, {"repeat": 1}, {"repeat": 2}, {"repeat": 1})]
     assert len(set(texts)) == 3
     assert texts[1] == texts[3]
+    greedy = backend()
+    assert len({greedy.answer(question(0, **options)).text for options in ({}, {"repeat": 1}, {"repeat": 2})}) == 1
 
 
 def test_special_tokens_are_kept_on_request(backend):

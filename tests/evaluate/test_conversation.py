@@ -1,5 +1,7 @@
 """A method is driven by a model's answers, or by known ones, and held to its contract at every step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,35 @@ def test_what_a_method_raises_is_named():
 
     with pytest.raises(PluginError, match="The method Boundless raised TypeError: 'NoneType'"):
         converse(Boundless(), VIEW, echo)
+
+
+class Twice(Method):
+    """Asks the same question twice, and says so or not."""
+
+    places, needs_regions = "", False
+
+    def __init__(self, repeats):
+        super().__init__()
+        self._repeats = repeats
+
+    @property
+    def repeats(self):
+        return self._repeats
+
+    def most_questions(self, _view):
+        return 2
+
+    def inspect(self, _view):
+        yield [Request((), "again"), Request((), "again", {"repeat": 1})]
+        return Finding(0.5)
+
+
+def test_repeats_of_a_method_that_repeats_itself_are_disjoint():
+    """The protocol's repeats go on where the method's own end; a method that does not say where they end is refused."""
+    asked = [
+        [step.request.options.get("repeat") for step in converse(Twice(2), view, echo)[1]]
+        for view in (replace(VIEW, protocol=Protocol(repeat=repeat)) for repeat in range(3))
+    ]
+    assert asked == [[None, 1], [2, 3], [4, 5]]
+    with pytest.raises(PluginError, match="asks with repeat=1, but its attribute repeats is 1"):
+        converse(Twice(1), replace(VIEW, protocol=Protocol(repeat=1)), echo)

@@ -78,7 +78,7 @@ def test_the_scripted_backend_passes(tmp_path):
     """One with a required option is given as an object."""
     script = tmp_path / "script.json"
     script.write_text(json.dumps(["image anomaly score: 0.5."]))
-    check_backend(ScriptedBackend(ScriptedBackend.Options(file=script, repeat=True)))
+    check_backend(ScriptedBackend(ScriptedBackend.Options(file=script, cycle=True)))
 
 
 @pytest.mark.parametrize("name", ["chance", pytest.param("contrast", marks=pytest.mark.slow), "oracle"])
