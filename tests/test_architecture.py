@@ -195,7 +195,9 @@ def test_every_package_is_listed_for_the_wheel():
     packages = {module for module, path in MODULES.items() if path.stem == "__init__"}
     # setuptools takes folders of data files for packages too.
     data = {"lvlm_ad.new_plugin.templates", "lvlm_ad.report.templates"}
-    data |= {f"lvlm_ad_configs.{path.name}" for path in (REPOSITORY / "configs").iterdir() if any(path.glob("*.toml"))}
+    configs = REPOSITORY / "configs"
+    folders = {path.parent.relative_to(configs) for path in configs.rglob("*.toml")} - {Path()}
+    data |= {".".join(("lvlm_ad_configs", *folder.parts)) for folder in folders}
     plugins = {
         ".".join((f"lvlm_ad_{folder}", *path.parent.relative_to(REPOSITORY / folder).parts))
         for folder in ("backends", "baselines")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -62,8 +63,7 @@ def preset_names(kind: Kind) -> list[str]:
         >>> preset_names("protocols")
         ['default', 'paper']
     """
-    folder = files("lvlm_ad_configs") / kind
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(_files(kind))
 
 
 def load_protocol(name: str, overrides: dict[str, Any]) -> Protocol:
@@ -202,14 +202,26 @@ def _read(kind: Kind, name: str) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"The preset file {name} cannot be read: {error}.") from error
         return {"name": path.name.removesuffix(".toml"), **_toml(text, name)}
-    names = preset_names(kind)
-    if name not in names:
+    found = _files(kind)
+    if name not in found:
         raise ConfigError(
-            f"There is no {kind.removesuffix('s')} preset {name!r}.{nearest(name, names)} For a file of your own, give "
-            "its path, ending in .toml."
+            f"There is no {kind.removesuffix('s')} preset {name!r}.{nearest(name, sorted(found))} For a file of your "
+            "own, give its path, ending in .toml."
         )
-    text = (files("lvlm_ad_configs") / kind / f"{name}.toml").read_text(encoding="utf-8")
-    return {"name": name, **_toml(text, f"{kind}/{name}.toml")}
+    return {"name": name, **_toml(found[name].read_text(encoding="utf-8"), f"{kind}/{name}.toml")}
+
+
+def _files(kind: Kind) -> dict[str, Traversable]:
+    """Return the package's files of a kind, those in subfolders included: name -> file."""
+    found: dict[str, Traversable] = {}
+    folders = [files("lvlm_ad_configs") / kind]
+    while folders:
+        for entry in folders.pop().iterdir():
+            if entry.is_dir():
+                folders.append(entry)
+            elif entry.name.endswith(".toml"):
+                found[entry.name.removesuffix(".toml")] = entry
+    return found
 
 
 def _toml(text: str, where: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ Or one test for each check, by a fixture that this module brings to pytest::
     def test_contract(backend_check):
         backend_check(MyBackend)
 
-Both take a class, which is built with its default options, or an object.
+Both take a class, which is built with its default options, or an object. ``check_paraphrase`` checks a prompt.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.testing.any_plugin import ContractError, built, expect_no_error
 from lvlm_ad.testing.checks import BACKEND_CHECKS, BASELINE_CHECKS
 from lvlm_ad.testing.methods import METHOD_CHECKS
+from lvlm_ad.testing.paraphrases import PARAPHRASE_CHECKS, check_paraphrase, paraphrase_problems
 
 if TYPE_CHECKING:
     import pytest
@@ -40,11 +41,14 @@ __all__ = [
     "BASELINE_CHECKS",
     "CHECKS",
     "METHOD_CHECKS",
+    "PARAPHRASE_CHECKS",
     "SKIPPED",
     "ContractError",
     "check_backend",
     "check_baseline",
     "check_method",
+    "check_paraphrase",
+    "paraphrase_problems",
     "problems",
     "pytest_generate_tests",
     "sentence",

@@ -105,7 +105,10 @@ _MARKS = {
       | (?-i:^model\ *$|\bAnswer\ ?:) | ^\#{{2,4}}\ *(?:response|output|answer)\ *$
     """,
     # A repeated question: how the prompts of this package begin, and how any prompt gives an example.
-    "prompt": r"you\ inspect\ industrial\ products\ for\ defects\b",
+    "prompt": r"""
+        you\ inspect\ industrial\ products\ for\ defects\b
+      | find\ what\ is\ wrong\ with\ this\ [^,\n]{1,60}+,\ if\ anything\ is\b
+    """,
     "example": rf"""
         (?: (?: (?:^|(?<=[.!?:]))\ ?+ (?:(?:you|i|we)\ (?:must|should|need\ to|have\ to|are\ \w++\ to)\ )?+
                 (?: answer|respond|reply|output|return|write|use|give|provide|follow|format|end
@@ -113,6 +116,7 @@ _MARKS = {
                 \b(?:this|these|below|the\ following|your)\ [^:\n]{{0,60}}?
                 \b(?:format|form|template|schema|structure|example|line|lines|object|as|like)\b [^:\n]{{0,80}}+ :
               | {_ASKED_FORM} [^:\n]{{0,40}}+ :
+              | \bwith\ your\ own\ numbers\b[^:\n]{{0,60}}+ :
               | \b(?:like\ this|example(?:\ (?:answer|output|response|format))?)\ ?:
               | \b(?:for\ example|for\ instance|e\.g\.|such\ as|zum\ beispiel|z\.\ ?b\.|par\ exemple|por\ ejemplo|
                 ad\ esempio|por\ exemplo|例如|比如|例えば|예를\ 들어) (?:,?\ you\ [^:.\n]{{1,40}}+:)?+
