@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics.stability.measured import Measured, as_table, jackknife, mean_from_first, within_squares
+from lvlm_ad.metrics.stability.measured import (
+    Measured,
+    as_table,
+    jackknife,
+    jackknife_of_variance,
+    mean_from_first,
+    within_squares,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -43,7 +50,8 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
     """Split the variance of a balanced table of images, conditions and repeats.
 
     Estimates by the method of moments from the mean squares of the two-way table with replicates, images random
-    (Searle, Casella and McCulloch, Variance Components, 1992, chapter 4). Intervals: the jackknife over images.
+    (Searle, Casella and McCulloch, Variance Components, 1992, chapter 4). Intervals: the jackknife over images,
+    of image and repeat on the logarithm.
 
     Args:
         y: ``(n, A, R)``, the score of image i under condition a in repeat r; A is 2 or more. Images that lack an answer
@@ -75,7 +83,9 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
     found = _estimates(table)
     if n > 2:  # noqa: PLR2004 - without one, two images must remain
         without = np.array([_estimates(np.delete(table, at, axis=0)) for at in range(n)])
-        measured = [jackknife(float(value), each) for value, each in zip(found, without.T, strict=True)]
+        # The components between and within images are far above 0 as a rule; the others may be near it.
+        scales = (jackknife_of_variance, jackknife, jackknife, jackknife_of_variance)
+        measured = [scale(float(value), each) for scale, value, each in zip(scales, found, without.T, strict=False)]
     else:
         measured = [Measured(float(value), None, "fewer than 3 images") for value in found]
     if repeats == 1:

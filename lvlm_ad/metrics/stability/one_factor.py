@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics.stability.measured import Measured, as_table, jackknife, mean_from_first, within_squares
+from lvlm_ad.metrics.stability.measured import (
+    Measured,
+    as_table,
+    jackknife,
+    jackknife_of_variance,
+    mean_from_first,
+    within_squares,
+)
 from lvlm_ad.metrics.stability.shifts import paired_shift
 
 if TYPE_CHECKING:
@@ -43,7 +50,7 @@ class OneFactor:
 def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     """Compare the spread over a factor's levels with that over repeats of the base.
 
-    Intervals of variances: the jackknife over images.
+    Intervals of variances: the jackknife over images, of repeat and total on the logarithm.
 
     Args:
         base_repeats: ``(n, R)``, scores of the base, asked R times; NaN or None where an answer is missing.
@@ -70,9 +77,10 @@ def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     no_repeat = "" if parts[1].any() else "no image was asked the base twice"
     no_levels = "" if parts[3].any() else "no image was asked at two levels"
     reasons = (no_repeat, no_levels, no_levels or no_repeat, no_levels or no_repeat or "no answer varies")
+    scales = (jackknife_of_variance, jackknife_of_variance, jackknife, jackknife)
     repeat, total, excess, share = (
-        Measured(None, None, reason) if np.isnan(estimate) else jackknife(float(estimate), each[used])
-        for estimate, each, reason in zip(estimates, without, reasons, strict=True)
+        Measured(None, None, reason) if np.isnan(estimate) else scale(float(estimate), each[used])
+        for scale, estimate, each, reason in zip(scales, estimates, without, reasons, strict=True)
     )
     complete = table[~np.isnan(table).any(axis=1)]
     means = mean_from_first(complete, axis=0) if len(complete) else np.empty(0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics.stability.measured import SAME, Measured, jackknife
+from lvlm_ad.metrics.bootstrap import seeded_generator
+from lvlm_ad.metrics.ranks import RESAMPLES, Rows, critical_value, difference_and_variance
+from lvlm_ad.metrics.stability.measured import ALIKE, SAME, Measured, jackknife
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -30,7 +34,8 @@ class PositionBias:
         numbers: ``(Q,)``, the numbers that occur, ascending.
         frequency: of each number, how often a region with it is named, in 0..1.
         effect: of each number, how much more often a region is named with it than the same region is on average.
-        range: largest minus smallest effect; by chance alone it is above 0, so judge it by ``p_value``.
+        range: largest minus smallest effect, of the numbers that two images or more have; above 0 by chance alone, so
+            judge it by ``p_value``.
         slope: change of the frequency from one number to the next, within regions.
         p_value: the probability of such a range or a larger one if numbers do not matter; None with a reason in
             ``slope`` if numbers never change.
@@ -52,7 +57,9 @@ class _Image:
 
     Attributes:
         place: ``(regions, P)``, the index of each region's number among all that occur.
-        named: ``(regions, P)``, 1.0 where the answer names the region.
+        apart: ``(regions, P)``, 1.0 where the answer names the region, minus the same of the first answer: without
+            rounding 0.0 where answers agree.
+        named: ``(Q,)``, how often a region with each number is named.
         seen: ``(Q,)``, how often a region has each number.
         regions: ``(Q,)``, regions that ever have it.
         effect: ``(Q,)``, the sum over these of the share of namings with the number minus the region's share at all.
@@ -60,6 +67,7 @@ class _Image:
     """
 
     place: NDArray[np.intp]
+    apart: NDArray[np.float64]
     named: NDArray[np.float64]
     seen: NDArray[np.float64]
     regions: NDArray[np.float64]
@@ -72,7 +80,8 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
 
     Only this design tells number from place: objects and defects lie somewhere, so a slope under one numbering proves
     nothing. The test shuffles an image's answers among its numberings; it is exact, also where the regions of one
-    answer depend on each other. Intervals of effects, range and slope: the jackknife over images.
+    answer depend on each other. Intervals of effects and slope: the jackknife over images. That of the range is from
+    the differences of all pairs of effects, since a jackknife of the range itself misses a true range of 0.
 
     Args:
         numbers: of each image ``(regions, P)``, the number of each region under each of P numberings. Images may have
@@ -96,13 +105,12 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
         raise MetricError("No image has an answer, so nothing is known about numbers; ask again what is missing.")
     levels = np.unique(np.concatenate([own.ravel() for own, _ in pairs]))
     images = [_sums(np.searchsorted(levels, own), marked, levels) for own, marked in pairs]
-    seen = np.sum([one.seen for one in images], axis=0)
-    with_number = np.sum([np.bincount(one.place.ravel(), one.named.ravel(), levels.size) for one in images], axis=0)
+    frequency = np.sum([one.named for one in images], axis=0) / np.sum([one.seen for one in images], axis=0)
     changes = any(one.slope[1] > 0 for one in images)
     effect, extent = _effects(images)
     return PositionBias(
         tuple(levels.tolist()),
-        tuple((with_number / seen).tolist()),
+        tuple(frequency.tolist()),
         effect,
         extent,
         _slope(images) if changes else Measured(None, None, _NEVER_CHANGES),
@@ -129,11 +137,12 @@ def _sums(place: NDArray[np.intp], named: NDArray[np.float64], levels: NDArray[n
     """Sum over one image."""
     _, times = _shares(place, levels.size)
     ever = (times > 0).astype(np.float64)
-    answers = np.arange(named.shape[1])
-    effect = _crossed(place, named, levels.size)[answers, answers].sum(axis=0) - named.mean(axis=1) @ ever
+    answers, apart = np.arange(named.shape[1]), named - named[:, :1]
+    effect = _crossed(place, apart, levels.size)[answers, answers].sum(axis=0) - apart.mean(axis=1) @ ever
     away = levels[place] - levels[place].mean(axis=1, keepdims=True)
-    slope = np.array([(away * (named - named.mean(axis=1, keepdims=True))).sum(), (away**2).sum()])
-    return _Image(place, named, times.sum(axis=0), ever.sum(axis=0), effect, slope)
+    slope = np.array([(away * (apart - apart.mean(axis=1, keepdims=True))).sum(), (away**2).sum()])
+    named_at = np.bincount(place.ravel(), named.ravel(), levels.size)
+    return _Image(place, apart, named_at, times.sum(axis=0), ever.sum(axis=0), effect, slope)
 
 
 def _shares(place: NDArray[np.intp], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -143,9 +152,9 @@ def _shares(place: NDArray[np.intp], size: int) -> tuple[NDArray[np.float64], ND
     return has / np.maximum(times, 1)[:, None, :], times
 
 
-def _crossed(place: NDArray[np.intp], named: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def _crossed(place: NDArray[np.intp], apart: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Return ``(P, P, Q)``: the namings with each number if the answer p had been given to the numbering p'."""
-    return np.asarray(np.tensordot(named, _shares(place, size)[0], axes=(0, 0)))
+    return np.asarray(np.tensordot(apart, _shares(place, size)[0], axes=(0, 0)))
 
 
 def _effects(images: Sequence[_Image]) -> tuple[tuple[Measured, ...], Measured]:
@@ -156,7 +165,34 @@ def _effects(images: Sequence[_Image]) -> tuple[tuple[Measured, ...], Measured]:
     left = regions.sum(axis=0) - regions
     without = np.divide(sums.sum(axis=0) - sums, left, out=np.full(sums.shape, np.nan), where=left > 0)
     effects = [jackknife(float(value), each) for value, each in zip(total, without.T, strict=True)]
-    return tuple(effects), jackknife(float(np.ptp(total)), np.ptp(without, axis=1))
+    shared = _shared(images)
+    return tuple(effects), _range(total[shared], without[:, shared])
+
+
+def _shared(images: Sequence[_Image]) -> NDArray[np.bool_]:
+    """Return which numbers enter the range: what one image alone has says little, and nothing about other images."""
+    several = np.sum([one.regions > 0 for one in images], axis=0) > 1
+    return np.asarray(several if several.any() else np.ones_like(several))
+
+
+def _range(effects: NDArray[np.float64], without: NDArray[np.float64]) -> Measured:
+    """Return the range of effects; its interval is from the differences of all pairs.
+
+    The range is the largest difference, so it is at most as large as the upper end of any interval that holds the
+    largest true one, and at least as large as each lower end of intervals that hold together.
+    """
+    value, n = float(np.ptp(effects)), len(without)
+    plain = jackknife(value, np.ptp(without, axis=1))
+    if n < 2 or np.isnan(without).any():  # noqa: PLR2004 - one image has no spread
+        return plain
+    deviations = (without - without.mean(axis=0)).T * math.sqrt((n - 1) / n)
+    draws = deviations.astype(np.float32) @ seeded_generator("range").standard_normal((n, RESAMPLES), dtype=np.float32)
+    rows = Rows(effects[:, None], deviations, draws, [], n - 1)
+    difference, variance = difference_and_variance(effects, deviations)
+    spread = np.sqrt(variance)
+    low = max(0.0, float((difference - critical_value(rows, variance) * spread).max()))
+    high = float((difference + stdtrit(n - 1, 0.975) * spread).max())
+    return Measured(value, (low, high)) if high - low > SAME else Measured(value, None, ALIKE)
 
 
 def _slope(images: Sequence[_Image]) -> Measured:
@@ -172,9 +208,9 @@ def _p_value(observed: float, images: Sequence[_Image], seed: int) -> float:
     regions = np.sum([one.regions for one in images], axis=0)
     sums = np.zeros((SHUFFLES, regions.size))
     for one in images:
-        crossed = _crossed(one.place, one.named, regions.size)
+        crossed = _crossed(one.place, one.apart, regions.size)
         answers = np.arange(len(crossed))
         own = crossed[answers, answers].sum(axis=0) - one.effect  # what regions have on average does not change
         sums += crossed[answers, draw.permuted(np.tile(answers, (SHUFFLES, 1)), axis=1)].sum(axis=1) - own
-    ranges = np.ptp(sums / regions, axis=1)
+    ranges = np.ptp((sums / regions)[:, _shared(images)], axis=1)
     return float(1 + np.count_nonzero(ranges >= observed - SAME)) / (SHUFFLES + 1)

@@ -1,0 +1,150 @@
+"""Numbers of regions: effects, slope and test recover a preference, and see none where there is none."""
+
+import numpy as np
+import pytest
+
+from lvlm_ad.errors import MetricError
+from lvlm_ad.metrics.stability import position_bias
+
+
+def cyclic(regions):
+    """Numberings in which each region has each number once."""
+    return 1 + (np.arange(regions)[:, None] + np.arange(regions)) % regions
+
+
+def random_images(draw, sizes, answers=5):
+    """Images of these numbers of regions under random numberings, named at random."""
+    numbers = [np.stack([1 + draw.permutation(size) for _ in range(answers)], axis=1) for size in sizes]
+    return numbers, [draw.integers(0, 2, one.shape) for one in numbers]
+
+
+def slow_effects(numbers, named):
+    """The effect of each number by the definition, with plain loops."""
+    apart = {}
+    for own, marked in zip(numbers, named, strict=True):
+        for row, answers in zip(own.tolist(), marked.tolist(), strict=True):
+            for number in set(row):
+                at = [answer for answer, its in zip(answers, row, strict=True) if its == number]
+                apart.setdefault(number, []).append(np.mean(at) - np.mean(answers))
+    return [float(np.mean(apart[number])) for number in sorted(apart)]
+
+
+def slow_slope(numbers, named):
+    """The slope within regions by the definition."""
+    pairs = [
+        ((number - np.mean(row)) * (answer - np.mean(answers)), (number - np.mean(row)) ** 2)
+        for own, marked in zip(numbers, named, strict=True)
+        for row, answers in zip(own, marked, strict=True)
+        for number, answer in zip(row, answers, strict=True)
+    ]
+    return sum(up for up, _ in pairs) / sum(down for _, down in pairs)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_effects_and_slope_are_those_of_plain_loops(seed):
+    """Also with images of different numbers of regions, and numbers that a region has twice or never."""
+    draw = np.random.default_rng(seed)
+    numbers, named = random_images(draw, draw.integers(2, 7, 9))
+    found = position_bias(numbers, named)
+    assert [one.value for one in found.effect] == pytest.approx(slow_effects(numbers, named), abs=1e-12)
+    assert found.slope.value == pytest.approx(slow_slope(numbers, named), abs=1e-12)
+    images_with = [sum(number in one for one in numbers) for number in found.numbers]
+    several = [one.value for one, images in zip(found.effect, images_with, strict=True) if images > 1]
+    assert found.range.value == pytest.approx(np.ptp(several), abs=1e-12)
+    assert found.range.interval[0] <= found.range.value <= found.range.interval[1]
+    every = np.concatenate([one.ravel() for one in numbers])
+    named_at = np.concatenate([one.ravel() for one in named])
+    assert found.frequency == pytest.approx([named_at[every == number].mean() for number in found.numbers], abs=1e-12)
+
+
+def test_the_interval_of_an_effect_is_the_jackknife_over_images():
+    """Leaving out each image by hand gives the same variance."""
+    numbers, named = random_images(np.random.default_rng(3), [4] * 8)
+    whole = position_bias(numbers, named)
+    without = np.array(
+        [slow_effects(numbers[:at] + numbers[at + 1 :], named[:at] + named[at + 1 :]) for at in range(8)]
+    )
+    half = 2.3646242515927844 * np.sqrt(7 / 8 * ((without - without.mean(axis=0)) ** 2).sum(axis=0))  # t of 7 degrees
+    assert [one.interval[1] - one.value for one in whole.effect] == pytest.approx(half.tolist(), abs=1e-9)
+
+
+def test_a_preference_for_small_numbers_is_found():
+    """Regions with a small number are named more often: effects fall, the slope is below 0 and the p-value small."""
+    draw = np.random.default_rng(0)
+    numbers = [cyclic(5)] * 30
+    named = [draw.random((5, 5)) < 0.7 - 0.1 * numbers[0] for _ in range(30)]
+    found = position_bias(numbers, named)
+    assert found.slope.interval[0] < -0.1 < found.slope.interval[1] < 0
+    assert found.range.interval[0] < 0.4 < found.range.interval[1]
+    assert found.p_value == 0.001
+    assert found.effect[0].interval[0] > 0 > found.effect[4].interval[1]
+
+
+def test_p_values_are_small_no_more_often_than_they_say():
+    """Answers that name exactly two regions each, some places more than others, give no false alarms."""
+    draw = np.random.default_rng(1)
+    numbers = [cyclic(4)] * 8
+    seen = np.array([0.7, 0.2, 0.05, 0.05])
+
+    def p_value():
+        named = np.zeros((8, 4, 4))
+        for image in named:
+            for answer in image.T:
+                answer[draw.choice(4, 2, replace=False, p=seen)] = 1
+        return position_bias(numbers, named).p_value
+
+    values = np.array([p_value() for _ in range(200)])
+    assert 0.01 <= np.mean(values <= 0.05) <= 0.09
+    assert 0.3 <= np.mean(values <= 0.5) <= 0.6  # equal ranges count against the preference
+
+
+def test_a_missing_answer_is_left_out():
+    """A column of NaN counts as not asked; an image without any answer does not count."""
+    numbers, named = random_images(np.random.default_rng(2), [3] * 6)
+    gaps = [one.astype(float) for one in named]
+    gaps[0][:, 1] = np.nan
+    gaps[5][:] = np.nan
+    found = position_bias(numbers, gaps)
+    rest = position_bias(
+        [np.delete(numbers[0], 1, axis=1), *numbers[1:5]], [np.delete(named[0], 1, axis=1), *named[1:5]]
+    )
+    assert found == rest
+    assert found.images == 5
+
+
+def test_the_order_of_images_and_regions_changes_no_effect():
+    """Regions have no order but that of their numbers."""
+    numbers, named = random_images(np.random.default_rng(4), [4] * 6)
+    found = position_bias(numbers, named)
+    other = position_bias([one[::-1] for one in numbers[::-1]], [one[::-1] for one in named[::-1]])
+    assert [one.value for one in other.effect] == pytest.approx([one.value for one in found.effect], abs=1e-12)
+
+
+def test_a_model_that_names_the_same_pixels_has_no_effect_at_all():
+    """Exactly 0.0 everywhere, p-value 1, and a reason instead of an interval."""
+    named = np.repeat(np.array([[1], [0], [0], [1], [0], [0], [0]]), 7, axis=1)
+    found = position_bias([cyclic(7)] * 4, [named] * 4)
+    assert {one.value for one in found.effect} == {0.0}
+    assert (found.range.value, found.slope.value, found.p_value) == (0.0, 0.0, 1.0)
+    assert (found.range.interval, found.range.reason) == (None, "all images alike")
+
+
+def test_numbers_that_never_change_have_no_slope():
+    """Number and place are then one: undefined, with the reason."""
+    found = position_bias([[[1, 1], [2, 2]]] * 3, [[[1, 0], [1, 1]]] * 3)
+    assert (found.slope.value, found.p_value) == (None, None)
+    assert "never change" in found.slope.reason
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named", "words"),
+    [
+        ([[[1, 2], [2, 1]]], [[[1, 0]]], "Image 0: numbers of shape"),
+        ([[[1, 2], [2, 1]]], [[[1, np.nan], [0, 1]]], "for some regions only"),
+        ([[[1, 2], [2, 1]]], [[[np.nan, np.nan], [np.nan, np.nan]]], "No image has an answer"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(numbers, named, words):
+    """Wrong shapes, half a missing answer and no answer at all are errors that say so."""
+    with pytest.raises(MetricError, match=words):
+        position_bias(numbers, named)
