@@ -124,7 +124,7 @@ def check_upload(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of MVTec AD 2, to compare names and sizes with.  [default: only the published names]"
+            help="Folder of the data set, to compare names and sizes with.  [default: only the published names]"
         ),
     ] = None,
     pack: Annotated[bool, typer.Option("--pack", help="If there is no error, pack it into DIR.tar.gz.")] = False,

@@ -19,7 +19,7 @@ from lvlm_ad.datasets.folders import check_root, name_of
 from lvlm_ad.datasets.images import image_size, shown
 from lvlm_ad.datasets.listing import Problem
 from lvlm_ad.datasets.load import load_dataset
-from lvlm_ad.datasets.mvtec_ad_2 import AD2_OBJECTS
+from lvlm_ad.datasets.mvtec_ad_2 import AD2_LIGHTS, AD2_OBJECTS, AD2_SPLITS
 from lvlm_ad.errors import RunError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = ["PUBLISHED_PRIVATE_IMAGES", "UploadReport", "check_upload", "pack_upl
 PUBLISHED_PRIVATE_IMAGES = dict(zip(AD2_OBJECTS, (321, 314, 255, 277, 142, 276, 232, 228), strict=True))
 """Object -> images in each of the two splits without labels; 2,045 in all."""
 
-_ENDS = {"test_private": "regular", "test_private_mixed": "mixed"}
+_ENDS = {AD2_SPLITS[split]: end for split, end in AD2_LIGHTS.items()}
 """Folder of a split -> how its images' names end."""
 
 _PLANE = 2

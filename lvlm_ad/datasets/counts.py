@@ -19,7 +19,8 @@ def count_dataset(dataset: Dataset) -> dict[str, Any]:
     Returns:
         Of all images: "images", "good", "bad", "unlabelled" and "masks" (how many have one). By category: "defects"
         (the kinds), "references" and "validation". "groups" has "tags" (tag -> value -> number of images) and "parts",
-        the number of different objects that are known to be shown (see ``Sample.part``). "categories" is a list with
+        the number of different objects that are known to be shown (see ``Sample.part``). References are different
+        files, those of a category and those of its images. "categories" is a list with
         the counts of each category.
 
     Example:
@@ -37,6 +38,10 @@ def count_dataset(dataset: Dataset) -> dict[str, Any]:
         for name, value in sample.tags.items():
             tags[name][value] += 1
     numbers = _numbers(dataset.samples)
+    references = {
+        name: len({*dataset.references.get(name, ()), *(path for one in by_category[name] for path in one.references)})
+        for name in dict.fromkeys((*dataset.references, *by_category))
+    }
     return {
         "images": len(dataset),
         "good": numbers["good"],
@@ -44,7 +49,7 @@ def count_dataset(dataset: Dataset) -> dict[str, Any]:
         "unlabelled": numbers["unlabelled"],
         "masks": numbers["masks"],
         "defects": {category: list(kinds) for category, kinds in dataset.defects.items()},
-        "references": {category: len(paths) for category, paths in dataset.references.items()},
+        "references": {category: count for category, count in references.items() if count},
         "validation": {category: len(paths) for category, paths in dataset.validation.items()},
         "groups": {
             "tags": {name: dict(sorted(values.items())) for name, values in sorted(tags.items())},
@@ -54,7 +59,7 @@ def count_dataset(dataset: Dataset) -> dict[str, Any]:
             {
                 "category": category,
                 **_numbers(samples),
-                "references": len(dataset.references.get(category, ())),
+                "references": references[category],
                 "validation": len(dataset.validation.get(category, ())),
                 "defects": list(dataset.defects[category]),
             }

@@ -12,10 +12,11 @@ from lvlm_ad.datasets.channels import CONFIG_NAME, Saturation, read_saturation
 from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, folders_in, is_file, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.names import normalized
 from lvlm_ad.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lvlm_ad.datasets.masks import Threshold
@@ -66,17 +67,20 @@ def _read_category(listing: Listing, folder: Path, category: str) -> None:
     listing.note_loose(folder / "test")
     types = _types_of(listing, folder)
     kinds = folders_in(folder / "test")
-    _report_lone_masks(listing, folder, {kind.name for kind in kinds} - {"good"})
+    truth = _by_name(folder / "ground_truth")
+    _report_lone_masks(listing, folder, truth, {kind.name for kind in kinds} - {"good"})
     for kind in kinds:
         images = listing.images_in(kind)
         if kind.name == "good":
             for image in images:
                 listing.add(category, "good", image, [])
             continue
-        masks = folder / "ground_truth" / kind.name
-        _check_masks(listing, masks, images)
+        masks = truth.get(normalized(kind.name), folder / "ground_truth" / kind.name)
+        places = _by_name(masks)
+        _check_masks(listing, masks, places, images)
         for image in images:
-            files = listing.images_in(masks / image.stem) if (masks / image.stem).is_dir() else []
+            place = places.get(normalized(image.stem))
+            files = [] if place is None else listing.images_in(place)
             if files:
                 listing.add(category, kind.name, image, files, types=types, threshold=0)
             else:
@@ -85,6 +89,11 @@ def _read_category(listing: Listing, folder: Path, category: str) -> None:
                     image, f"{shown(image)} has no mask; one is expected in {expected}. Restore it from the archive."
                 )
     listing.add_normal_folders(category, folder)
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Return the folders in a folder by their names, composed: those of images and of masks may differ in form."""
+    return {normalized(place.name): place for place in folders_in(folder)} if folder.is_dir() else {}
 
 
 def _types_of(listing: Listing, folder: Path) -> Saturation:
@@ -101,23 +110,23 @@ def _types_of(listing: Listing, folder: Path) -> Saturation:
         return Saturation()
 
 
-def _report_lone_masks(listing: Listing, folder: Path, kinds: set[str]) -> None:
+def _report_lone_masks(listing: Listing, folder: Path, truth: Mapping[str, Path], kinds: set[str]) -> None:
     """Report folders of masks that belong to no kind of defect."""
-    truth = folder / "ground_truth"
-    for place in folders_in(truth) if truth.is_dir() else ():
-        if place.name not in kinds:
+    names = set(map(normalized, kinds))
+    for name, place in truth.items():
+        if name not in names:
             what = f"holds masks of a kind of which {shown(folder / 'test')} has no defects"
             listing.report(place, f"{shown(place)}/ {what}; they are not used.", "warning")
 
 
-def _check_masks(listing: Listing, masks: Path, images: Sequence[Path]) -> None:
+def _check_masks(listing: Listing, masks: Path, places: Mapping[str, Path], images: Sequence[Path]) -> None:
     """Report masks that lie one level too high, and folders of masks without an image."""
     if not masks.is_dir():
         return
-    stems = {image.stem for image in images}
+    stems = {normalized(image.stem) for image in images}
     for path in listing.images_in(masks):
         inner = shown(masks / path.stem / f"000{path.suffix}")
         listing.report(path, f"{shown(path)} lies one level too high; move it to {inner}.")
-    for place in folders_in(masks):
-        if place.name not in stems:
+    for name, place in places.items():
+        if name not in stems:
             listing.report(place, f"{shown(place)}/ is for masks of an image that does not exist.", "warning")

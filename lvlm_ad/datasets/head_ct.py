@@ -21,6 +21,7 @@ __all__ = ["is_head_ct", "read_head_ct"]
 
 _CATEGORY = "head_ct"
 _TABLE = "labels.csv"
+_COLUMNS = ("id", "hemorrhage")
 _KINDS = {"0": "good", "1": "defect"}
 
 
@@ -91,11 +92,19 @@ def _read_table(listing: Listing, home: Path) -> None:
     """Read the table of numbers and labels, whose first line names the columns."""
     table, images = home / _TABLE, _numbered(listing, home / _CATEGORY)
     content = read_table(table, ())
+    if len(content.columns) < len(_COLUMNS) or content.columns[0].isdecimal():
+        first = ", ".join(map(repr, content.columns))
+        listing.report(
+            table,
+            f"{shown(table)}: its first line must name two columns, number and label, such as {','.join(_COLUMNS)}; it "
+            f"holds {first or 'nothing'}.",
+        )
+        return
     for fault in content.faults:
         listing.report(table, fault)
     labelled: set[int] = set()
     for row in content.rows:
-        text, label = (row[column] for column in (*content.columns, "", "")[:2])
+        text, label = (row[column] for column in content.columns[:2])
         # A number has three digits; one of thousands could not be converted.
         if not re.fullmatch(r"\d{1,9}", text) or label not in _KINDS:
             listing.report(table, f"{row.where}expected are a number and 0 or 1, not {text!r:.40} and {label!r:.40}.")

@@ -1,6 +1,6 @@
 """Kaputt (Amazon): parcels and goods, listed in Parquet tables; each item has reference images of its own.
 
-datasets/{query,reference}-test.parquet, and the images in query-image/ and reference-image/
+datasets/{query,reference}-{test,validation,train}.parquet, and the images in query-image/ and reference-image/
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from lvlm_ad.datasets.masks import Threshold
 
-__all__ = ["is_kaputt", "read_kaputt"]
+__all__ = ["KAPUTT_SPLITS", "is_kaputt", "read_kaputt"]
 
-_QUERY, _REFERENCE = "query-test.parquet", "reference-test.parquet"
+KAPUTT_SPLITS = ("train", "validation")
+"""Further splits, which have references and labels as the usual one, test."""
+
 _ANY_KIND = "defect"
 _CLASS_NAMES = {"other": "item", "book_other": "book"}
 """Category -> what a question calls it; categories are materials of packaging, and these two names are no words."""
@@ -32,8 +34,8 @@ def is_kaputt(root: Path) -> bool:
     return tables.is_dir() and any(tables.glob("query-*.parquet"))
 
 
-def read_kaputt(root: Path, threshold: Threshold) -> Listing:
-    """List the test images of Kaputt; the root is the folder of datasets/, or the one around it.
+def read_kaputt(root: Path, threshold: Threshold, split: str = "test") -> Listing:
+    """List a split of Kaputt; the root is the folder of datasets/, or the one around it.
 
     No mask is read: good images have masks, too, so they may show the item and not the defect.
 
@@ -45,11 +47,12 @@ def read_kaputt(root: Path, threshold: Threshold) -> Listing:
     home = find_root(root, ([root], folders_in(root)), is_kaputt)
     if home is None:
         raise DataError(
-            f"{shown(root)} is not Kaputt: it holds {contents_of(root)}, but datasets/{_QUERY} was expected. It is "
-            "available through a form on its page, huggingface.co/datasets/amazon/kaputt, licence CC BY-NC-ND 4.0."
+            f"{shown(root)} is not Kaputt: it holds {contents_of(root)}, but datasets/query-{split}.parquet was "
+            "expected. It is available through a form on its page, huggingface.co/datasets/amazon/kaputt, licence "
+            "CC BY-NC-ND 4.0."
         )
     listing = Listing("kaputt", home, threshold)
-    query, reference = home / "datasets" / _QUERY, home / "datasets" / _REFERENCE
+    query, reference = (home / "datasets" / f"{name}-{split}.parquet" for name in ("query", "reference"))
     if not is_file(query):
         listing.report(query, f"{shown(query)} does not exist; restore it from the archive.")
         return listing

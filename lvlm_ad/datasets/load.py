@@ -123,13 +123,16 @@ def list_dataset(name: str, root: Path | str | None, threshold: Threshold, split
 
 
 def _beside(folder: Path, listing: Listing) -> Iterator[str]:
-    """Yield a remark if masks or reference images lie beside the root, where nothing is read."""
-    is_part = folder.name.lower() in _SPLITS
+    """Yield a remark if masks or reference images lie beside the root, or it is a part of a known data set."""
+    is_part = folder.name.lower() in _SPLITS or folder.name.startswith("test_")
     if not is_part and (not folder.is_dir() or listing.name != "folder" or listing.has_masks):
         return
     above = folder.absolute().parent
     # A user may be allowed to enter the folder above, but not to list it.
     with suppress(DataError):
+        if is_part and (other := recognized(above)) not in {None, listing.name}:
+            yield _looks_like(str(other), above)
+            return
         wanted = _SPLITS if is_part else MASK_FOLDERS
         names = [one.name for one in folders_in(above) if one.name.lower() in wanted and one.name != folder.name]
         if names and is_part:
@@ -153,9 +156,11 @@ def _likeness(name: str, folder: Path) -> str:
                 what = f"{shown(inner.name)} in it looks like {READERS[str(other)].title}"
                 return f"The folder {what}: give --dataset {other} --data {shown(inner)}."
     above = folder.absolute().parent
-    if (other := recognized(above)) not in {None, name}:
-        return f"The folder above looks like {READERS[str(other)].title}: give --dataset {other} --data {shown(above)}."
-    return ""
+    return _looks_like(str(other), above) if (other := recognized(above)) not in {None, name} else ""
+
+
+def _looks_like(name: str, above: Path) -> str:
+    return f"The folder above looks like {READERS[name].title}: give --dataset {name} --data {shown(above)}."
 
 
 def _folder_above(read: Read, folder: Path, threshold: Threshold) -> Path | None:

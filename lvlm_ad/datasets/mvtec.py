@@ -19,6 +19,7 @@ from lvlm_ad.datasets.mask_files import (
     pictures_below,
     tell_likely_masks,
 )
+from lvlm_ad.datasets.names import normalized
 from lvlm_ad.errors import DataError
 
 if TYPE_CHECKING:
@@ -125,12 +126,13 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
         _read_inner(listing, kind, masks)
         if not images[kind]:
             listing.report_unread(kind)
+        names: set[str] = set()
         for image in images[kind]:
             fitting = masks.of(image)
             if len(fitting) > 1:
                 both = " and ".join(shown(paths[0]) for paths in fitting)
                 listing.report(image, f"{shown(image)} has more than one mask, {both}; remove all but one.")
-            elif not fitting and kind.name not in good and not layout.is_free:
+            elif not (fitting or kind.name in good or layout.is_free or normalized(image.stem) in names):
                 expected = folder / "ground_truth" / kind.name / f"{image.stem}{layout.mask_ending}.png"
                 listing.report(
                     image, f"{shown(image)} has no mask; {shown(expected)} is expected. Restore it from the archive."
@@ -138,7 +140,9 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
             else:
                 defect = "good" if kind.name in good else kind.name
                 facts = layout.facts(category, defect, image)
+                # An image of the same name, as after half a conversion to PNG, is told here, with or without a mask.
                 listing.add(category, defect, image, fitting[0] if fitting else [], **facts)
+            names.add(normalized(image.stem))
     masks.report_unused()
     return sum(map(len, images.values()))
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from lvlm_ad.datasets.masks import Threshold
 
-__all__ = ["AD2_OBJECTS", "AD2_SPLITS", "is_ad2", "read_ad2"]
+__all__ = ["AD2_LIGHTS", "AD2_OBJECTS", "AD2_SPLITS", "is_ad2", "read_ad2"]
 
 AD2_OBJECTS = ("can", "fabric", "fruit_jelly", "rice", "sheet_metal", "vial", "wallplugs", "walnuts")
 AD2_SPLITS = {"public": "test_public", "private": "test_private", "private-mixed": "test_private_mixed"}
 """Name of a split -> its folder."""
+AD2_LIGHTS = {"private": "regular", "private-mixed": "mixed"}
+"""Split without labels -> what all its images have in their names after the number."""
 
 _ABOUT = (
     "MVTec AD 2: folders such as can/test_public/good were expected. It is available on its page at mvtec.com "
@@ -75,6 +77,13 @@ def _read_object(listing: Listing, folder: Path, split: str) -> None:
         _read_public(listing, folder, test)
     else:
         for image in listing.images_in(test):
+            if image.stem.partition("_")[2] != AD2_LIGHTS[split]:
+                listing.report(
+                    image,
+                    f"{shown(image)} is no image of the split {split}, whose names are such as "
+                    f"000_{AD2_LIGHTS[split]}.png; move it away.",
+                )
+                continue
             facts = _facts(listing.category, "", image)
             listing.add(listing.category, "unlabelled", image, [], label=False, is_labelled=False, **facts)
     listing.add_normal_folders(listing.category, folder)

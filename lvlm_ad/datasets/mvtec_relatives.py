@@ -10,7 +10,6 @@ from lvlm_ad.datasets.folders import category_folders, doubled, files_in, folder
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mvtec import Layout, read_category
-from lvlm_ad.datasets.names import normalized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +65,6 @@ class Relative:
                 listing.report(folder, doubled(folder))
                 continue
             if (folder / "test").is_dir():
-                _report_twins(listing, folder)
                 _report_loose_masks(listing, folder)
             read_category(listing, folder, category, self.layout)
         title = self.about.partition(": ")[0]
@@ -84,16 +82,6 @@ def _has_split(folder: Path) -> bool:
 
 def _pictures_in(folder: Path) -> list[Path]:
     return [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
-
-
-def _report_twins(listing: Listing, folder: Path) -> None:
-    """Report two images of one name: a folder that was partly converted to PNG has both files."""
-    for kind in folders_in(folder / "test"):
-        seen: dict[str, Path] = {}
-        for path in _pictures_in(kind):
-            twin = seen.setdefault(normalized(path.stem), path)
-            if twin is not path:
-                listing.report(path, f"{shown(twin)} and {shown(path)} would have the same id; remove one of them.")
 
 
 def _report_loose_masks(listing: Listing, folder: Path) -> None:

@@ -15,7 +15,7 @@ from lvlm_ad.datasets.dagm import is_dagm, read_dagm
 from lvlm_ad.datasets.demo import read_demo
 from lvlm_ad.datasets.folder import read_folder
 from lvlm_ad.datasets.head_ct import is_head_ct, read_head_ct
-from lvlm_ad.datasets.kaputt import is_kaputt, read_kaputt
+from lvlm_ad.datasets.kaputt import KAPUTT_SPLITS, is_kaputt, read_kaputt
 from lvlm_ad.datasets.kolektor import is_ksdd, is_ksdd2, read_ksdd, read_ksdd2
 from lvlm_ad.datasets.loco import is_loco, read_loco
 from lvlm_ad.datasets.meta_json import is_meta_json, read_meta_json
@@ -181,6 +181,7 @@ READERS: dict[str, Reader] = {
         licence="CC BY-NC-ND 4.0",
         page="huggingface.co/datasets/amazon/kaputt",
         metrics=("image_ap", "image_auroc"),
+        splits={name: partial(read_kaputt, split=name) for name in KAPUTT_SPLITS},
     ),
     "mmad": Reader("MMAD", read_mmad, is_mmad, page=_MMAD, metrics=("choice_accuracy",)),
     "mmad-similar": Reader("MMAD with similar templates", read_mmad_similar, page=_MMAD, metrics=("choice_accuracy",)),

@@ -47,7 +47,8 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
 
     Args:
         path: the file.
-        required: columns that it must have.
+        required: columns that it must have; if there are none, the separator is that which gives the first line most
+            fields.
         optional: columns that it may have, for the message if one is missing.
 
     Raises:
@@ -83,12 +84,12 @@ def _decoded(content: bytes) -> str:
     return content.decode(encoding)
 
 
-def _separator(text: str, required: Iterable[str]) -> str:
+def _separator(text: str, required: Sequence[str]) -> str:
     """Return the separator with which the first line names the required columns; a comma if none does."""
-    for separator in _SEPARATORS:
-        if set(required) <= set(_names(next(csv.reader(StringIO(text, newline=""), delimiter=separator), []))):
-            return separator
-    return ","
+    first = {one: _names(next(csv.reader(StringIO(text, newline=""), delimiter=one), [])) for one in _SEPARATORS}
+    if not required:
+        return max(first, key=lambda separator: len(first[separator]))
+    return next((separator for separator, names in first.items() if set(required) <= set(names)), ",")
 
 
 def _names(header: Iterable[str]) -> tuple[str, ...]:
@@ -98,7 +99,7 @@ def _names(header: Iterable[str]) -> tuple[str, ...]:
 def _columns(path: Path, header: list[str], required: Sequence[str], optional: Sequence[str]) -> tuple[str, ...]:
     columns = _names(header)
     missing = [name for name in required if name not in columns]
-    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+    twice = sorted({name for name in columns if required and name and columns.count(name) > 1})
     if missing or twice:
         what = f"has no column {', '.join(missing)}" if missing else f"has two columns {', '.join(twice)}"
         raise DataError(

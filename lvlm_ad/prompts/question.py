@@ -109,9 +109,11 @@ def reference_paths(dataset: Dataset, category: str, shots: int, seed: int) -> l
     """
     paths = list(dataset.references.get(category, ()))
     if len(paths) < shots:
+        wanted = f"{_counted(shots, 'reference image')} (shots={shots})"
         raise ConfigError(
-            f"The protocol shows {shots} reference images (shots={shots}), but {category} in {dataset.root} has only "
-            f"{len(paths)} normal training images or templates. Set fewer shots; shots=0 needs none."
+            f"The protocol shows {wanted}, but {category} in {dataset.root} has only "
+            f"{_counted(len(paths), 'normal training image')} for all its images. Set fewer shots; shots=0 "
+            "needs none."
         )
     # The category's name is part of the seed, so that a run over one category shows the same images as one over all.
     return random.Random(f"{seed}/{category}").sample(paths, shots)  # noqa: S311 - reproducible, not secret
@@ -125,10 +127,14 @@ def own_references(sample: Sample, shots: int) -> tuple[Path, ...]:
     """
     if 0 < len(sample.references) < shots:
         raise ConfigError(
-            f"The protocol shows {shots} reference images (shots={shots}), but {sample.id} has only "
-            f"{len(sample.references)} templates. Set fewer shots; shots=0 needs none."
+            f"The protocol shows {_counted(shots, 'reference image')} (shots={shots}), but {sample.id} has only "
+            f"{_counted(len(sample.references), 'template')}. Set fewer shots; shots=0 needs none."
         )
     return sample.references[:shots]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 class ReferencePool(Sequence["NDArray[np.uint8]"]):

@@ -1,6 +1,7 @@
 """MVTec LOCO AD and AutoVI: a mask file for each defect, whose value names its type."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -110,3 +111,16 @@ def test_what_is_not_read_is_told(loco):
         f"Ignored 1 images directly in {loco / 'test'}: those in folders such as test/good have a label.",
         "Ignored folders that are not categories of MVTec LOCO AD: Screw_bag (the data set 'folder' reads any).",
     ]
+
+
+def test_names_of_images_and_mask_folders_may_differ_in_form(loco):
+    """MacOS decomposes accents (NFD) and other systems do not; image and folder of masks still belong together."""
+    for kind in ("test", "ground_truth"):
+        place = loco / kind / "logical_anomalies"
+        (place / ("000.png" if kind == "test" else "000")).rename(
+            place / (unicodedata.normalize("NFD", "0\u00e9.png") if kind == "test" else "0\u00e9")
+        )
+    report = check_dataset("loco", loco)
+    assert report.problems == ()
+    assert report.dataset[-1].id == "pushpins/logical_anomalies/0\u00e9"
+    assert report.dataset[-1].mask.sum() == 16

@@ -12,6 +12,7 @@ from lvlm_ad.datasets.readers import READERS
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.presets import Protocol, load_prompt
 from lvlm_ad.prompts import Questioner
+from lvlm_ad.prompts.question import reference_paths
 
 IMAGE = "VisA/pcb1/test/bad/000.png"
 QUESTION = {"Question": "Is there any defect?", "Answer": "B", "Options": {"B": "Yes.", "A": "No."}, "type": DETECTION}
@@ -135,6 +136,13 @@ def test_the_first_list_of_questions_counts(mmad):
     assert [one.text for one in dataset[-1].questions] == ["Is there any defect?"]
 
 
+def test_templates_are_counted_as_references(mmad, lvlm_ad_command):
+    """``data info`` counts the different templates of a category's images."""
+    info = json.loads(lvlm_ad_command("data", "info", "--data", mmad(), "--json").stdout)
+    assert info["references"] == {"VisA/pcb1": 3}
+    assert [row["references"] for row in info["categories"]] == [3]
+
+
 def test_similar_templates_are_a_data_set_of_their_own(mmad):
     """``mmad-similar`` shows the similar templates; images and questions are the same."""
     root = mmad()
@@ -161,6 +169,8 @@ def test_each_image_shows_its_own_templates(mmad):
     assert shown(0)[0] == [(), ()]
     with pytest.raises(ConfigError, match=r"VisA/pcb1/bad/000 has only 2 templates\. Set fewer shots; shots=0"):
         shown(3)
+    with pytest.raises(ConfigError, match=r"shows 1 reference image \(shots=1\), .* has only 0 normal training images"):
+        reference_paths(dataset, "VisA/pcb1", 1, seed=0)
     shutil.copy(root / "VisA/pcb1/train/good/002.png", root / "VisA/pcb1/train/good/001.png")
     assert shown(1)[1] != one_shot
     shutil.copy(root / IMAGE, root / "VisA/pcb1/train/good/002.png")

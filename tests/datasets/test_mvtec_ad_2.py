@@ -65,6 +65,21 @@ def test_private_images_are_neither_good_nor_bad(ad2):
     assert check_dataset("mvtec-ad-2", ad2.parent, split="private-mixed").problems == ()
 
 
+def test_an_image_of_another_split_is_refused(ad2):
+    """The server wants exactly the names of its split: a mixed image among the regular ones is named."""
+    picture(ad2 / "test_private" / "000_mixed.png")
+    with pytest.raises(DataError, match=r"000_mixed\.png is no image of the split private, .* 000_regular\.png"):
+        load_dataset("mvtec-ad-2", ad2, split="private")
+    assert len(load_dataset("mvtec-ad-2", ad2, split="private-mixed")) == 2
+
+
+def test_a_split_given_as_a_folder_names_its_data_set(ad2, lvlm_ad_command):
+    """The images are read as a user's own, and a note says which data set the folder is a part of."""
+    shown = lvlm_ad_command("data", "info", "--data", ad2 / "test_public").stdout
+    assert "folder: 8 test images" in shown
+    assert f"looks like MVTec AD 2: give --dataset mvtec-ad-2 --data {ad2}" in " ".join(shown.split())
+
+
 def test_a_mask_one_level_too_high_is_named(ad2):
     """It is not read as that of an image, although its name fits one."""
     masks = ad2 / "test_public" / "ground_truth"

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import check_dataset, load_dataset
+from lvlm_ad.datasets.counts import count_dataset
 from lvlm_ad.datasets.readers import READERS, recognized
 from lvlm_ad.errors import ConfigError, DataError
 
@@ -306,6 +307,19 @@ def test_a_table_that_does_not_fit_its_pictures_is_an_error(tmp_path, rows, said
         load_dataset("head-ct", root)
 
 
+@pytest.mark.parametrize("table", ["id; hemorrhage\n0;0\n1;1\n", "id\themorrhage\n0\t0\n1\t1\n"])
+def test_a_table_may_have_other_separators(tmp_path, table):
+    """Head CT: semicolons, which spreadsheets write in many countries, and tabs are read as commas are."""
+    assert ids("head-ct", head_ct(tmp_path, table)) == ["head_ct/good/000", "head_ct/defect/001"]
+
+
+@pytest.mark.parametrize("table", ["0,0\n1,1\n", "hemorrhage\n0\n1\n", ""])
+def test_a_table_without_names_of_columns_is_refused(tmp_path, table):
+    """Head CT: the message says that the first line must name the columns, and what it holds."""
+    (message,) = errors("head-ct", head_ct(tmp_path, table))
+    assert "its first line must name two columns, number and label, such as id,hemorrhage; it holds" in message
+
+
 def test_head_ct_is_read_in_the_other_form(tmp_path):
     """Folders good and defect in test/, as AdaCLIP arranges the pictures, give the same labels as the table."""
     listed = load_dataset("head-ct", head_ct(tmp_path / "a", "id, hemorrhage\n0,0\n1,1\n"))
@@ -315,8 +329,8 @@ def test_head_ct_is_read_in_the_other_form(tmp_path):
     assert ids("head-ct", tmp_path / "b") == ["head_ct/good/000", "head_ct/defect/001"]
 
 
-def kaputt(root, **changes):
-    """Write two items with a query image and a reference each; ``changes`` are of the first query."""
+def kaputt(root, split="test", **changes):
+    """Write two items with a query image and a reference each in a split; ``changes`` are of the first query."""
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     queries, references = [], []
@@ -328,9 +342,9 @@ def kaputt(root, **changes):
         queries.append({**common, **query, "query_image": f"test/{number}.jpg"})
         references.append({**common, "reference_image": f"test/{number}.jpg"})
     queries[0].update(changes)
-    (root / "datasets").mkdir()
+    (root / "datasets").mkdir(exist_ok=True)
     for name, rows in (("query", queries), ("reference", references)):
-        parquet.write_table(pa.Table.from_pylist(rows), root / f"datasets/{name}-test.parquet")
+        parquet.write_table(pa.Table.from_pylist(rows), root / f"datasets/{name}-{split}.parquet")
     return root
 
 
@@ -343,6 +357,29 @@ def test_references_belong_to_an_item(tmp_path):
     ]
     assert dataset.class_names == {"book_other": "book"}
     assert dataset.references == {}
+    assert count_dataset(dataset)["references"] == {"book_other": 2}
+
+
+def test_train_and_validation_are_splits_of_kaputt(tmp_path):
+    """Each is read by its name; without a name, and by any other, only the test images are."""
+    root = kaputt(kaputt(tmp_path), "validation", item_material="paper")
+    assert ids("kaputt", root) == ["book_other/good/0", "book_other/spillage/1"]
+    assert ids("kaputt", root, split="validation") == ["book_other/spillage/1", "paper/good/0"]
+    with pytest.raises(DataError, match=r"query-train\.parquet does not exist"):
+        load_dataset("kaputt", root, split="train")
+    with pytest.raises(ConfigError, match="Did you mean 'train'"):
+        load_dataset("kaputt", root, split="trains")
+
+
+def test_two_images_of_one_name_are_told_once(tmp_path):
+    """BTAD: a folder that was partly converted to PNG holds both files; one line names them."""
+    for name in ("ok/000.png", "ko/000.bmp", "ko/000.png"):
+        picture(tmp_path / "01" / "test" / name)
+    mask(tmp_path / "01" / "ground_truth" / "ko" / "000.png")
+    (message,) = errors("btad", tmp_path)
+    assert "000.bmp" in message
+    assert "000.png" in message
+    assert "id" in message
 
 
 @pytest.mark.parametrize(
