@@ -29,6 +29,7 @@ def upload_lines(run: Run, out: Path) -> Iterator[str]:
         for name, one in upload["thresholds"].items():
             yield f"  {name}: {one['value']:.6g} ({one['source']})"
     yield (
-        "The server wants both splits: run private and private-mixed into the same --out. Then: "
+        "The server wants all objects in both splits: run private and private-mixed into the same --out, object by "
+        "object (--category) if you like. Then: "
         f"lvlm-ad data check-upload {folder} --pack"
     )

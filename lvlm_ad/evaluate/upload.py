@@ -48,7 +48,7 @@ _NO_DIVISION = {"method": "", "options": {}, "hash": ""}
 
 
 def upload_folder(out: Path, plan: Plan, facts: Mapping[str, Any]) -> Path:
-    """Return the folder of a row: the same for both splits, and another for other conditions.
+    """Return the folder of a row: the same for both splits and for every object, and another for other conditions.
 
     Args:
         out: the folder for runs.
@@ -58,8 +58,10 @@ def upload_folder(out: Path, plan: Plan, facts: Mapping[str, Any]) -> Path:
     model, division = facts["model"], facts.get("division", _NO_DIVISION)
     # With a limit, thresholds come from fewer validation images.
     limited = {} if plan.config.limit is None else {"limit": plan.config.limit}
-    # The division's hash is that of the images.
-    digest = hash_of({**facts, "division": {**division, "hash": ""}, **limited})
+    # The hashes of the division and of the prompt depend on the images and objects of this bench.
+    prompt = plan.own_prompts.get(model["name"], plan.prompt).model_dump(mode="json", exclude={"name", "description"})
+    asked = {"prompt": {**facts["prompt"], "hash": prompt}} if "prompt" in facts else {}
+    digest = hash_of({**facts, "division": {**division, "hash": ""}, **asked, **limited})
     parts = [model["name"], *(["dense"] if model["row"] == "dense" else [])]
     parts += [] if plan.method_name == "regions" else [plan.method_name]
     name = "-".join([*parts, plan.dataset.name, "upload", digest[:8]])

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 
 import numpy as np
 import pytest
@@ -142,6 +143,22 @@ def test_both_splits_add_to_one_folder(predict, ad2):
     assert check_upload(folder_of(one), ad2).ok
     third = predict(*[normal] * 4, settings={"image_size": 64})
     assert folder_of(third) != folder_of(one)
+
+
+@pytest.mark.parametrize("shots", [0, 1])
+def test_a_bench_of_one_object_completes_the_same_folder(predict, ad2, shots):
+    """Objects may be predicted one after the other; reference images belong to an object, not to the conditions."""
+    shutil.copytree(ad2 / "vial", ad2 / "can")
+    normal, settings = "image anomaly score: 0.", {"shots": shots}
+    parts = [
+        predict(*[normal] * 8, split=split, categories=[name], settings=settings)
+        for split in ("private", "private-mixed")
+        for name in ("vial", "can")
+    ]
+    assert len({folder_of(one) for one in parts}) == 1
+    assert check_upload(folder_of(parts[0]), ad2).ok
+    assert folder_of(predict(*[normal] * 8, settings=settings)) == folder_of(parts[0])
+    assert folder_of(predict(*[normal] * 8, settings={"shots": 1 - shots})) != folder_of(parts[0])
 
 
 def test_a_limited_bench_leaves_the_folder_of_all_images_alone(predict):
