@@ -16,6 +16,7 @@ from lvlm_ad.leaderboard.choice_values import (
     values_by_source,
 )
 from lvlm_ad.leaderboard.marks import marks_of
+from lvlm_ad.metrics.front import usd_per_point
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run, is_reported, metric_title, reported_of, usd_per_image
 from lvlm_ad.text2seg import UNANSWERED
@@ -41,9 +42,6 @@ LOWER_IS_BETTER = {"false_alarms", "choice_unread"}
 
 _VALUE_KEPT = 24
 """Characters of an option's value in a note; hashes are long."""
-
-_CHANCE = 0.5
-"""Image AUROC of guessing."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +147,9 @@ def _intervals(measures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
 
 def _usd_per_point(metrics: Mapping[str, Any]) -> float | None:
     mean, answers, cost = metrics["mean"], metrics["answers"], metrics["usage"]["cost_usd"]
-    # A difference to chance that may be 0 is nothing to divide by.
-    above_chance = mean.get("interval", {}).get("image_auroc", [0.0])[0] > _CHANCE
-    if cost is None or not above_chance or any(answers.get(status) for status in UNANSWERED):
+    if any(answers.get(status) for status in UNANSWERED):
         return None
-    return float(cost / (100 * (mean["image_auroc"] - _CHANCE)))
+    return usd_per_point(cost, mean.get("image_auroc"), mean.get("interval", {}).get("image_auroc"))
 
 
 def _decisions(metrics: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,19 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.leaderboard.evidence import UNREADABLE, Evidence
 from lvlm_ad.metrics.curves import auroc, steps_of
 from lvlm_ad.metrics.differences import shrunk_correlation, square_and_add
-from lvlm_ad.metrics.front import certainly_dominated, front_probability
+from lvlm_ad.metrics.front import front_probability, possible_front
 from lvlm_ad.metrics.intervals import Z, class_sizes
 from lvlm_ad.metrics.ranks import (
     Rows,
     auroc_rows,
     certainly_better,
-    difference_and_variance,
     rank_ranges,
     resampled_rows,
     z0_max,
@@ -194,14 +192,10 @@ def _on_front(
         return result
     if rows is None or better is None:
         return [replace(entry, may_be_on_front=True if at in known else None) for at, entry in enumerate(result)]
-    costs, n_images = costs[known], costs.shape[1]
-    means = costs.mean(axis=1)
-    deviations = (costs - means[:, None]) / np.sqrt(n_images * (n_images - 1))
-    pairs, quantile = difference_and_variance(means, deviations), stdtrit(n_images - 1, 0.975)
-    dominated = certainly_dominated(better[np.ix_(known, known)], *pairs, quantile)
-    probability = front_probability((rows.values.mean(axis=1)[:, None] + rows.draws)[known].T, means)
-    for at, is_dominated, share in zip(known, dominated, probability, strict=True):
-        result[at] = replace(result[at], may_be_on_front=not is_dominated, front_probability=float(share))
+    possible = possible_front(better, costs)
+    quality = (rows.values.mean(axis=1)[:, None] + rows.draws)[known].T
+    for at, share in zip(known, front_probability(quality, costs[known].mean(axis=1)), strict=True):
+        result[at] = replace(result[at], may_be_on_front=possible[at], front_probability=float(share))
     return result
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import stdtrit
+
+from lvlm_ad.metrics.ranks import difference_and_variance
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["certainly_dominated", "front", "front_probability"]
+    from lvlm_ad.metrics.intervals import Interval
+
+__all__ = ["certainly_dominated", "front", "front_probability", "possible_front", "step_curve", "usd_per_point"]
+
+CHANCE = 0.5
+"""The image AUROC of a guess."""
 
 
 def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
@@ -38,6 +47,81 @@ def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
         as_good = (good >= own) & (dear <= price).all(axis=1)
         better = (good > own) | (dear < price).any(axis=1)
         result.append(not (as_good & better & known).any() if is_known else None)
+    return result
+
+
+def step_curve(quality: ArrayLike, cost: ArrayLike) -> list[tuple[float, float]]:
+    """Return the best quality that each cost buys: the corners of a curve that only rises.
+
+    Args:
+        quality: ``(J,)``, higher is better; NaN or None where unknown.
+        cost: ``(J,)``; NaN or None where unknown. Rows with an unknown number are left out.
+
+    Returns:
+        Cost and quality of each corner, both rising; empty without a row.
+
+    Example:
+        >>> step_curve([0.9, 0.7, 0.8, 0.95], [2.0, 1.0, 3.0, 2.0])
+        [(1.0, 0.7), (2.0, 0.95)]
+    """
+    corners: list[tuple[float, float]] = []
+    values = np.array([cost, quality], dtype=np.float64).T
+    for price, own in sorted(values[~np.isnan(values).any(axis=1)].tolist(), key=lambda row: (row[0], -row[1])):
+        if not corners or own > corners[-1][1]:
+            corners.append((price, own))
+    return corners
+
+
+def usd_per_point(usd: float | None, auroc: float | None, interval: Interval | None) -> float | None:
+    """Return what each percentage point of image AUROC above chance (0.5) costs.
+
+    Args:
+        usd: cost, in all or of an image; None if unknown.
+        auroc: image AUROC, in 0..1; None if undefined.
+        interval: its 95 % interval; None if there is none.
+
+    Returns:
+        None if the cost is unknown, and unless the interval lies above chance: a difference that may be 0 is nothing to
+        divide by.
+
+    Example:
+        >>> round(usd_per_point(0.8, 0.9, (0.8, 0.95)), 3), usd_per_point(0.8, 0.55, (0.45, 0.65))
+        (0.02, None)
+    """
+    if usd is None or auroc is None or interval is None or interval[0] <= CHANCE:
+        return None
+    return usd / (100 * (auroc - CHANCE))
+
+
+def possible_front(better: NDArray[np.bool_], costs: ArrayLike) -> list[bool | None]:
+    """Return which rows may be on the front of quality over cost: no row is certainly better and never dearer.
+
+    Costs are compared image by image: a row is never dearer if the 95 % interval of the mean difference, Student's of
+    paired differences, lies at or below 0, or if every image costs the same.
+
+    Args:
+        better: bool ``(J, J)``, whether row i is certainly better than row j, see ``ranks.certainly_better``.
+        costs: ``(J, n)``, of each row and image, the same images for all; NaN where unknown.
+
+    Returns:
+        For each row whether it may be on the front; None if one of its costs is unknown.
+
+    Example:
+        >>> better = np.array([[False, True, True], [False, False, False], [False, False, False]])
+        >>> possible_front(better, [[1.0, 1.0], [1.0, 1.0], [0.5, 1.5]])  # the third may be cheaper
+        [True, False, True]
+    """
+    table = np.array(costs, dtype=np.float64)
+    known = np.flatnonzero(~np.isnan(table).any(axis=1))
+    means, n = table[known].mean(axis=1), table.shape[1]
+    dominated = np.zeros(known.size, dtype=np.bool_)
+    if n > 1:  # the costs of one image say nothing about others
+        deviations = (table[known] - means[:, None]) / math.sqrt(n * (n - 1))
+        apart = difference_and_variance(means, deviations)
+        dominated = certainly_dominated(better[np.ix_(known, known)], *apart, float(stdtrit(n - 1, 0.975)))
+    result: list[bool | None] = [None] * len(table)
+    for at, is_dominated in zip(known, dominated, strict=True):
+        result[at] = not is_dominated
     return result
 
 

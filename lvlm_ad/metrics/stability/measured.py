@@ -159,8 +159,8 @@ def jackknife_of_variance(value: float, without: NDArray[np.float64]) -> Measure
 
     Example:
         >>> found = jackknife_of_variance(2.0, np.array([2.0, 2.25, 1.75, 2.0]))
-        >>> [round(end, 2) for end in found.interval]  # from 2/1.84 to 2 x 1.84
-        [1.08, 3.69]
+        >>> [round(end, 2) for end in found.interval]  # from 2/1.63 to 2 x 1.63
+        [1.22, 3.27]
     """
     plain = jackknife(value, without)
     if plain.interval is None or plain.interval[0] <= 0 or without.min() <= 0:

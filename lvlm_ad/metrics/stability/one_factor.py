@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,8 @@ class OneFactor:
 def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     """Compare the spread over a factor's levels with that over repeats of the base.
 
-    Intervals of variances: the jackknife over images, of repeat and total on the logarithm.
+    Intervals of variances: the jackknife over images, of repeat and total on the logarithm,
+    of share on that of total over repeat.
 
     Args:
         base_repeats: ``(n, R)``, scores of the base, asked R times; NaN or None where an answer is missing.
@@ -70,18 +72,7 @@ def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     base, table = as_table(base_repeats, "repeats of the base"), as_table(levels, "levels")
     if len(base) != len(table):
         raise MetricError(f"The base has {len(base)} images and the levels {len(table)}; they must be the same images.")
-    parts = (*within_squares(base), *within_squares(table))
-    estimates = _estimates(*(part.sum() for part in parts))
-    without = _estimates(*(part.sum() - part for part in parts))
-    used = (parts[1] > 0) | (parts[3] > 0)
-    no_repeat = "" if parts[1].any() else "no image was asked the base twice"
-    no_levels = "" if parts[3].any() else "no image was asked at two levels"
-    reasons = (no_repeat, no_levels, no_levels or no_repeat, no_levels or no_repeat or "no answer varies")
-    scales = (jackknife_of_variance, jackknife_of_variance, jackknife, jackknife)
-    repeat, total, excess, share = (
-        Measured(None, None, reason) if np.isnan(estimate) else scale(float(estimate), each[used])
-        for scale, estimate, each, reason in zip(scales, estimates, without, reasons, strict=True)
-    )
+    repeat, total, excess, share = _variances(base, table)
     complete = table[~np.isnan(table).any(axis=1)]
     means = mean_from_first(complete, axis=0) if len(complete) else np.empty(0)
     away = means - means[:1]
@@ -96,18 +87,43 @@ def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     )
 
 
-def _estimates(
-    squares: NDArray[np.float64],
-    freedom: NDArray[np.float64],
-    level_squares: NDArray[np.float64],
-    level_freedom: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], ...]:
-    """Return repeat, total, excess and share; NaN where one is undefined."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        repeat, total = np.divide(squares, freedom), np.divide(level_squares, level_freedom)
-        excess = total - repeat
-        shown = np.maximum(excess, 0.0)
-        return repeat, total, excess, np.divide(shown, repeat + shown)
+def _variances(base: NDArray[np.float64], levels: NDArray[np.float64]) -> tuple[Measured, Measured, Measured, Measured]:
+    """Return repeat, total, excess and share."""
+    repeat, total = _pooled(base), _pooled(levels)
+    used = np.append(True, ~(np.isnan(base).all(axis=1) & np.isnan(levels).all(axis=1)))
+    repeat, total = repeat[used], total[used]
+    no_repeat = "no image was asked the base twice" if np.isnan(repeat[0]) else ""
+    no_total = "no image was asked at two levels" if np.isnan(total[0]) else ""
+    excess, neither = total - repeat, no_total or no_repeat
+    return (
+        Measured(None, None, no_repeat) if no_repeat else jackknife_of_variance(float(repeat[0]), repeat[1:]),
+        Measured(None, None, no_total) if no_total else jackknife_of_variance(float(total[0]), total[1:]),
+        Measured(None, None, neither) if neither else jackknife(float(excess[0]), excess[1:]),
+        Measured(None, None, neither) if neither else _share(repeat, total),
+    )
+
+
+def _pooled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the variance within images, ``(1 + n,)``: of all images, then without each; NaN where it is undefined."""
+    squares, freedom = within_squares(values)
+    sums = [np.append(part.sum(), part.sum() - part) for part in (squares, freedom)]
+    return np.divide(sums[0], sums[1], out=np.full(sums[0].size, np.nan), where=sums[1] > 0)
+
+
+def _share(repeat: NDArray[np.float64], total: NDArray[np.float64]) -> Measured:
+    """Return which part of a level's variance the factor adds; the interval is the jackknife's on log(total/repeat)."""
+    shown = max(float(total[0] - repeat[0]), 0.0)
+    if not repeat[0] + shown:
+        return Measured(None, None, "no answer varies")
+    value = shown / (float(repeat[0]) + shown)
+    if not min(repeat.min(), total.min()) > 0:
+        return Measured(value, None, "answers vary on too few images")
+    logs = np.log(total / repeat)
+    found = jackknife(float(logs[0]), logs[1:])
+    if found.interval is None:
+        return Measured(value, None, found.reason)
+    low, high = (max(0.0, -math.expm1(-end)) for end in found.interval)
+    return Measured(value, (low, high)) if high > 0 else Measured(value, None, "levels vary less than repeats")
 
 
 def _shift(base: NDArray[np.float64], level: NDArray[np.float64]) -> Measured:

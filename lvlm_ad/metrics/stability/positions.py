@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,9 @@ __all__ = ["PositionBias", "position_bias"]
 
 SHUFFLES = 999
 """How often the answers of each image are shuffled for the p-value."""
+
+_LEVEL = 0.05
+"""With a p-value above it, the interval of the range holds 0."""
 
 _NEVER_CHANGES = "numbers never change, so number and place are the same"
 
@@ -81,7 +84,8 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
     Only this design tells number from place: objects and defects lie somewhere, so a slope under one numbering proves
     nothing. The test shuffles an image's answers among its numberings; it is exact, also where the regions of one
     answer depend on each other. Intervals of effects and slope: the jackknife over images. That of the range is from
-    the differences of all pairs of effects, since a jackknife of the range itself misses a true range of 0.
+    the differences of all pairs of effects, since a jackknife of the range itself misses a true range of 0; it holds 0
+    where the p-value is above 0.05.
 
     Args:
         numbers: of each image ``(regions, P)``, the number of each region under each of P numberings. Images may have
@@ -108,13 +112,16 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
     frequency = np.sum([one.named for one in images], axis=0) / np.sum([one.seen for one in images], axis=0)
     changes = any(one.slope[1] > 0 for one in images)
     effect, extent = _effects(images)
+    p_value = _p_value(extent.value or 0.0, images, seed) if changes else None
+    if extent.interval and p_value is not None and p_value > _LEVEL:
+        extent = replace(extent, interval=(0.0, extent.interval[1]))
     return PositionBias(
         tuple(levels.tolist()),
         tuple(frequency.tolist()),
         effect,
         extent,
         _slope(images) if changes else Measured(None, None, _NEVER_CHANGES),
-        _p_value(extent.value or 0.0, images, seed) if changes else None,
+        p_value,
         len(images),
     )
 
@@ -141,7 +148,7 @@ def _sums(place: NDArray[np.intp], named: NDArray[np.float64], levels: NDArray[n
     effect = _crossed(place, apart, levels.size)[answers, answers].sum(axis=0) - apart.mean(axis=1) @ ever
     away = levels[place] - levels[place].mean(axis=1, keepdims=True)
     slope = np.array([(away * (apart - apart.mean(axis=1, keepdims=True))).sum(), (away**2).sum()])
-    named_at = np.bincount(place.ravel(), named.ravel(), levels.size)
+    named_at = np.asarray(np.bincount(place.ravel(), named.ravel(), levels.size), dtype=np.float64)
     return _Image(place, apart, named_at, times.sum(axis=0), ever.sum(axis=0), effect, slope)
 
 
