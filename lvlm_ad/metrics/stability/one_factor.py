@@ -107,7 +107,7 @@ def _pooled(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the variance within images, ``(1 + n,)``: of all images, then without each; NaN where it is undefined."""
     squares, freedom = within_squares(values)
     sums = [np.append(part.sum(), part.sum() - part) for part in (squares, freedom)]
-    return np.divide(sums[0], sums[1], out=np.full(sums[0].size, np.nan), where=sums[1] > 0)
+    return np.asarray(np.divide(sums[0], sums[1], out=np.full(sums[0].size, np.nan), where=sums[1] > 0))
 
 
 def _share(repeat: NDArray[np.float64], total: NDArray[np.float64]) -> Measured:
