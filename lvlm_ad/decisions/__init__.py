@@ -9,6 +9,7 @@ for more anomalous, and None or NaN where the model gave no answer (an abstentio
 from lvlm_ad.decisions.abstention import risk_coverage
 from lvlm_ad.decisions.calibration import calibration
 from lvlm_ad.decisions.choice import KINDS, Choice, parse_threshold
+from lvlm_ad.decisions.clusters import effective_images
 from lvlm_ad.decisions.cost import Prices, baselines, cost, cost_interval, mean_cost, relative_costs
 from lvlm_ad.decisions.figures import clopper_pearson, decision, mean_decision, rates
 from lvlm_ad.decisions.threshold import (
@@ -37,6 +38,7 @@ __all__ = [
     "cost",
     "cost_interval",
     "decision",
+    "effective_images",
     "fixed",
     "mean_cost",
     "mean_decision",

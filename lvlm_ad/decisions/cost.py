@@ -13,6 +13,9 @@ from lvlm_ad.decisions.figures import clopper_pearson
 _SEED = 20_311  # resamples must be the same for whoever recomputes the run
 _RESAMPLES = 2_000
 
+_RATES = (("recall", "miss"), ("false_alarm", "pass"))
+"""Rates of defective and of good images."""
+
 
 @dataclass(frozen=True)
 class Prices:
@@ -59,12 +62,13 @@ def cost(counts: Mapping[str, int], prices: Prices) -> float | None:
     return float(per_bad @ bad / bad.sum() + per_good @ good / good.sum() + model)
 
 
-def cost_interval(categories: Sequence[Mapping[str, int]], prices: Prices) -> tuple[float, float] | None:
+def cost_interval(categories: Sequence[Mapping[str, Any]], prices: Prices) -> tuple[float, float] | None:
     """Return the 95 % interval of the mean cost over categories.
 
     The good and the defective images of each category are resampled. A rate of 0 or 1 does not vary between resamples,
     though it is not certain; so the distance to the end of its exact interval (Clopper and Pearson, Biometrika
-    26:404-413, 1934) is added: several distances as the root of the sum of their squares.
+    26:404-413, 1934) is added: several distances as the root of the sum of their squares. Where several images show the
+    same object, as many images are drawn as the rates are worth, see ``effective_images``.
 
     Args:
         categories: counts as ``lvlm_ad.decisions.decision`` returns them; each has good and defective images.
@@ -80,11 +84,13 @@ def cost_interval(categories: Sequence[Mapping[str, int]], prices: Prices) -> tu
     total = np.full(_RESAMPLES, model)
     squares = np.zeros(2)
     for counts in categories:
-        for weights, kind in zip(per_kind, _kinds(counts), strict=True):
+        effective = counts.get("effective", {})
+        for weights, kind, names in zip(per_kind, _kinds(counts), _RATES, strict=True):
             size = int(kind.sum())
-            total += rng.multinomial(size, kind / size, _RESAMPLES) @ weights / (size * n)
-            low, high = clopper_pearson(int(kind[0]), size) or (0.0, 1.0)
+            drawn = max(1, round(min((effective[name] for name in names if name in effective), default=size)))
+            total += rng.multinomial(drawn, kind / size, _RESAMPLES) @ weights / (drawn * n)
             share = kind[0] / size
+            low, high = clopper_pearson(share * drawn, drawn) or (0.0, 1.0)
             if share in {0, 1}:
                 squares += (weights[0] / n * np.array([share - low, high - share])) ** 2
     below, above = np.sqrt(squares)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import betaincinv
 
+from lvlm_ad.decisions.clusters import effective_images
 from lvlm_ad.decisions.threshold import Threshold, as_scores, fixed
 from lvlm_ad.metrics.intervals import Interval, mover_mean
 
@@ -20,8 +21,12 @@ COUNTS = ("tp", "fn", "fp", "tn", "abstain_defect", "abstain_good")
 RATES = ("recall", "miss", "false_alarm", "precision", "balanced_accuracy")
 
 
-def clopper_pearson(successes: int, n: int) -> Interval | None:
+def clopper_pearson(successes: float, n: float) -> Interval | None:
     """Return the exact 95 % interval of a proportion (Clopper and Pearson, Biometrika 26:404-413, 1934).
+
+    Args:
+        successes: how many.
+        n: of how many trials; both may be fractions, of an effective number of trials.
 
     Returns:
         The interval; None for no trials.
@@ -39,7 +44,11 @@ def clopper_pearson(successes: int, n: int) -> Interval | None:
 
 
 def decision(
-    labels: ArrayLike, scores: ArrayLike, threshold: Threshold | float, prevalence: float | None = None
+    labels: ArrayLike,
+    scores: ArrayLike,
+    threshold: Threshold | float,
+    prevalence: float | None = None,
+    objects: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Count right and wrong decisions.
 
@@ -50,6 +59,8 @@ def decision(
         scores: float ``(N,)``; None or NaN: no answer.
         threshold: which scores alarm; a number: this score and higher ones.
         prevalence: the share of defective parts on a line, in [0, 1].
+        objects: int ``(N,)``, the number of each image's object, where several images show the same one; intervals then
+            count ``effective_images``. None: each image shows another object.
 
     Returns:
         The counts ``COUNTS`` and what ``rates`` makes of them.
@@ -64,10 +75,24 @@ def decision(
     alarm, silent = np.asarray(rule.alarms(values)), np.isnan(values)
     passed = ~alarm & ~silent
     kinds = (defect & alarm, defect & passed, ~defect & alarm, ~defect & passed, defect & silent, ~defect & silent)
-    return rates({name: int(kind.sum()) for name, kind in zip(COUNTS, kinds, strict=True)}, prevalence)
+    counts = {name: int(kind.sum()) for name, kind in zip(COUNTS, kinds, strict=True)}
+    if objects is None:
+        return rates(counts, prevalence)
+    members = np.asarray(objects)
+    shares = {
+        "recall": (alarm, defect),
+        "miss": (passed, defect),
+        "false_alarm": (alarm, ~defect),
+        "pass": (passed, ~defect),
+        "precision": (defect, alarm),
+    }
+    effective = {name: effective_images(hits[among], members[among]) for name, (hits, among) in shares.items()}
+    return rates(counts, prevalence, effective)
 
 
-def rates(counts: Mapping[str, int], prevalence: float | None = None) -> dict[str, Any]:
+def rates(
+    counts: Mapping[str, int], prevalence: float | None = None, effective: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """Turn counts into rates with exact intervals.
 
     Recall, miss and false alarm are shares of all defects and of all good images; precision is the share of defects
@@ -78,17 +103,23 @@ def rates(counts: Mapping[str, int], prevalence: float | None = None) -> dict[st
     Args:
         counts: ``COUNTS``.
         prevalence: the share of defective parts on a line, in [0, 1].
+        effective: where several images show the same object, the effective number of images of "recall", "miss",
+            "false_alarm", "pass" (good images that pass) and "precision"; see ``effective_images``.
 
     Returns:
-        The counts, the rates (None where undefined), "precision_at_prevalence" if a prevalence is given, and
-        "interval": rate -> [low, high].
+        The counts, the rates (None where undefined), "precision_at_prevalence" if a prevalence is given, "interval":
+        rate -> [low, high], and "effective" if it is given.
     """
     tp, fn, fp, tn, silent_bad, silent_good = (counts[name] for name in COUNTS)
     bad, good = tp + fn + silent_bad, fp + tn + silent_good
     shares = {"recall": (tp, bad), "miss": (fn, bad), "false_alarm": (fp, good), "precision": (tp, tp + fp)}
     values: dict[str, float | None] = {name: part / whole if whole else None for name, (part, whole) in shares.items()}
-    intervals = {name: exact for name, share in shares.items() if (exact := clopper_pearson(*share)) is not None}
-    passes = clopper_pearson(tn, good)
+    trials: dict[str, tuple[float, float]] = {**shares, "pass": (tn, good)}
+    if effective is not None:
+        known = {name: share for name, share in trials.items() if share[1]}
+        trials = {name: (part / whole * effective[name], effective[name]) for name, (part, whole) in known.items()}
+    intervals = {name: exact for name, share in trials.items() if (exact := clopper_pearson(*share)) is not None}
+    passes = intervals.pop("pass", None)
     values["balanced_accuracy"] = None
     if bad and passes is not None:
         halves, ends = (tp / bad, tn / good), (intervals["recall"], passes)
@@ -96,7 +127,8 @@ def rates(counts: Mapping[str, int], prevalence: float | None = None) -> dict[st
         intervals["balanced_accuracy"] = mover_mean(halves, ends)
     if prevalence is not None:
         values["precision_at_prevalence"] = _precision_at(prevalence, values["recall"], values["false_alarm"])
-    return {**counts, **values, "interval": {name: list(ends) for name, ends in intervals.items()}}
+    ends_of = {"interval": {name: list(ends) for name, ends in intervals.items()}}
+    return {**counts, **values, **ends_of, **({} if effective is None else {"effective": dict(effective)})}
 
 
 def _precision_at(prevalence: float, recall: float | None, false_alarm: float | None) -> float | None:

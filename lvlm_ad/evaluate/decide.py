@@ -25,6 +25,7 @@ from lvlm_ad.decisions import (
     risk_coverage,
 )
 from lvlm_ad.decisions.figures import COUNTS, RATES
+from lvlm_ad.metrics.groups import numbers_of_parts
 from lvlm_ad.runs import usd_per_image
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def decide(settings: DecisionSettings, records: Records, threshold_records: Reco
         **({"seed": settings.seed} if splits else {}),
         **({} if settings.prevalence is None else {"prevalence": settings.prevalence}),
         "mean": mean_decision(entries),
-        "pooled": rates({name: sum(one[name] for one in entries) for name in COUNTS}, settings.prevalence),
+        "pooled": _pooled(entries, settings.prevalence),
         "categories": categories,
         "calibration": _calibration(records),
         "abstention": _abstention(judged, thresholds),
@@ -191,12 +192,31 @@ def _arrays(records: Records) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     return np.array([record.label for record in records], dtype=np.bool_), np.array(scores, dtype=np.float64)
 
 
+def _pooled(entries: Sequence[Mapping[str, Any]], prevalence: float | None) -> dict[str, Any]:
+    """Add up the counts of categories, and the effective numbers of images where they have some."""
+    counts = {name: sum(one[name] for one in entries) for name in COUNTS}
+    known = [one["effective"] for one in entries if "effective" in one]
+    if not known:
+        return rates(counts, prevalence)
+    whole = [one.get("effective") or _all_images(one) for one in entries]
+    return rates(counts, prevalence, {name: sum(one[name] for one in whole) for name in known[0]})
+
+
+def _all_images(entry: Mapping[str, Any]) -> dict[str, int]:
+    """Return the numbers of images of the rates of a category whose images all show different objects."""
+    bad = entry["tp"] + entry["fn"] + entry["abstain_defect"]
+    good = entry["fp"] + entry["tn"] + entry["abstain_good"]
+    alarms = entry["tp"] + entry["fp"]
+    return {"recall": bad, "miss": bad, "false_alarm": good, "pass": good, "precision": alarms}
+
+
 def _category(settings: DecisionSettings, records: Records, threshold: Threshold) -> dict[str, Any]:
     """Return a category's entry: its threshold, and what comes of it; without a threshold the reason."""
     entry = threshold.record()
     if threshold.value is None:
         return entry
-    entry |= decision(*_arrays(records), threshold, settings.prevalence)
+    objects = numbers_of_parts([record.part for record in records])
+    entry |= decision(*_arrays(records), threshold, settings.prevalence, objects)
     if settings.prices is not None:
         entry["cost_per_part"] = cost(entry, settings.prices)
     return entry

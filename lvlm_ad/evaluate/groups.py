@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.decisions import clopper_pearson
+from lvlm_ad.decisions import clopper_pearson, effective_images
 from lvlm_ad.evaluate.measure import interval_fields, metrics_of
 from lvlm_ad.evaluate.reported import ReportedImages, limits_of, measure_reported
 from lvlm_ad.metrics.bootstrap import CategoryImages
@@ -246,18 +246,24 @@ def _mean_of_groups(
     return {**entry, **({"undefined": undefined} if undefined else {})}
 
 
-def _judged(groups: Iterable[tuple[_Category, NDArray[np.bool_]]], alarms: Mapping[str, bool]) -> list[bool]:
-    """Return whether each image alarms, for the images of the groups that are judged."""
-    ids = (category.records[at].id for category, group in groups for at in np.flatnonzero(group).tolist())
-    return [alarms[one] for one in ids if one in alarms]
+def _judged(
+    groups: Iterable[tuple[_Category, NDArray[np.bool_]]], alarms: Mapping[str, bool]
+) -> list[tuple[bool, str]]:
+    """Return whether each image alarms, and its part, for the images of the groups that are judged."""
+    records = (category.records[at] for category, group in groups for at in np.flatnonzero(group).tolist())
+    return [(alarms[one.id], one.part) for one in records if one.id in alarms]
 
 
-def _with_recall(entry: dict[str, Any], judged: Sequence[bool]) -> dict[str, Any]:
-    """Add the share of defective images that alarm, with its exact interval."""
+def _with_recall(entry: dict[str, Any], judged: Sequence[tuple[bool, str]]) -> dict[str, Any]:
+    """Add the share of defective images that alarm, with its interval; images of a part are not independent."""
     if not judged:
         return entry
-    found = sum(judged)
+    hits = [alarms for alarms, _ in judged]
+    found, objects = sum(hits), numbers_of_parts([part for _, part in judged])
     interval = clopper_pearson(found, len(judged))
+    if objects is not None:
+        trials = effective_images(hits, objects)
+        interval = clopper_pearson(found / len(judged) * trials, trials)
     recall = {"judged": len(judged), "found": found, "recall": found / len(judged)}
     ends = {} if interval is None else {"recall": list(interval)}
     return {**entry, **recall, "interval": {**entry.get("interval", {}), **ends}}

@@ -10,6 +10,7 @@ from lvlm_ad.decisions import (
     cost,
     cost_interval,
     decision,
+    effective_images,
     mean_cost,
     mean_decision,
     risk_coverage,
@@ -99,3 +100,47 @@ def test_the_brier_score_is_the_sum_of_its_parts():
     assert found["brier"] == pytest.approx(found["reliability"] - found["resolution"] + found["uncertainty"])
     assert found["brier"] == pytest.approx(found["miscalibration"] - found["discrimination"] + found["uncertainty"])
     assert found["ece_if_calibrated"] == pytest.approx(found["ece"], abs=0.05)
+
+
+def test_images_of_an_object_that_always_agree_count_once():
+    """Four lights of each of 20 parts that alarm together are worth 20 images, less a little for few objects."""
+    alarms = np.repeat([True] * 15 + [False] * 5, 4)
+    objects = np.repeat(np.arange(20), 4)
+    worth = effective_images(alarms, objects)
+    assert 15 < worth < 20
+    grouped = decision([True] * 80 + [False] * 80, [*alarms, *~alarms], 0.5, objects=[*objects, *objects + 20])
+    alone = decision([True] * 80 + [False] * 80, [*alarms, *~alarms], 0.5)
+    for name in ("recall", "miss", "false_alarm", "precision", "balanced_accuracy"):
+        assert grouped[name] == alone[name]
+        (low, high), (inner_low, inner_high) = grouped["interval"][name], alone["interval"][name]
+        assert low < inner_low < inner_high < high
+    assert grouped["effective"]["recall"] == pytest.approx(worth)
+    assert "effective" not in alone
+
+
+def test_images_of_an_object_that_are_independent_count_as_images():
+    """Over many draws of independent images, the mean effective number is near that of the images."""
+    draw = np.random.default_rng(5)
+    objects = np.repeat(np.arange(50), 4)
+    worth = [effective_images(draw.random(200) < 0.3, objects) for _ in range(200)]
+    assert 165 < np.mean(worth) <= 200
+
+
+def test_intervals_of_shares_of_objects_cover():
+    """Of 400 draws of 30 parts whose four pictures mostly agree, 92 % of the intervals or more hold the truth."""
+    draw, held = np.random.default_rng(7), 0
+    objects = np.repeat(np.arange(30), 4)
+    for _ in range(400):
+        same = np.repeat(draw.random(30) < 0.4, 4)
+        hits = np.where(draw.random(120) < 0.9, same, draw.random(120) < 0.4)
+        low, high = decision([True] * 120, np.where(hits, 0.9, 0.1), 0.5, objects=objects)["interval"]["recall"]
+        held += low <= 0.4 <= high
+    assert held >= 0.92 * 400
+
+
+def test_the_cost_of_grouped_images_is_less_sure():
+    """Its interval is wider where pictures show the same parts."""
+    labels, scores = [True] * 40 + [False] * 40, ([0.9] * 28 + [0.1] * 12) * 2
+    objects = np.arange(80) // 4
+    alone, grouped = (cost_interval([decision(labels, scores, 0.5, objects=one)], PRICES) for one in (None, objects))
+    assert grouped[0] < alone[0] < alone[1] < grouped[1]

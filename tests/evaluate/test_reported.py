@@ -369,6 +369,20 @@ def test_parts_seen_several_times_are_called_objects(benches):
     )
 
 
+def test_intervals_of_decisions_count_objects(benches):
+    """Rates of a run with several lights of a part have their effective numbers; the recall of a light has not."""
+    metrics = benches("ad2")["contrast"].metrics
+    decisions = metrics["decisions"]
+    can, pooled = decisions["categories"]["can"], decisions["pooled"]
+    assert can["effective"].keys() == {"recall", "miss", "false_alarm", "pass", "precision"}
+    assert 1 <= can["effective"]["recall"] <= 8
+    assert pooled["effective"]["recall"] == sum(one["effective"]["recall"] for one in decisions["categories"].values())
+    assert "effective" not in benches("loco")["contrast"].metrics["decisions"]["pooled"]
+    for light in metrics["tags"]["lighting"].values():
+        low, high = light["interval"]["recall"]
+        assert low <= light["recall"] <= high
+
+
 @pytest.mark.parametrize("tree", NAMES)
 def test_runs_are_compared_by_what_authors_report(benches, tree):
     """Each metric has its difference; where both have intervals it has one, too."""
