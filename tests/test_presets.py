@@ -162,6 +162,20 @@ def test_an_unknown_price_is_unknown():
     assert Price(price_input=1.0, price_output=2.0).cost(10**6, None, 10**6) == 3.0
 
 
+def test_a_machine_costs_its_hours(tmp_path):
+    """A local model's answer costs its seconds at the price per hour; an endpoint's answers overlap, so it has none."""
+    free = {"price_input": 0, "price_output": 0}
+    assert Price(**free).cost(10, None, 10, seconds=3600) == 0.0
+    machine = Price(**free, price_per_hour=2.0)
+    assert (machine.free, Price(**free).free) == (False, True)
+    assert machine.cost(None, None, None, seconds=1800) == 1.0
+    assert Price(price_input=1, price_output=2, price_per_hour=2).cost(10**6, None, 10**6, seconds=1800) == 4.0
+    (tmp_path / "own.py").write_text("class Own:\n    billed, answer = False, lambda self, request: 'yes'\n")
+    assert find_model(str(tmp_path / "own.py"), {"price_per_hour": 2})[0].preset.price.price_per_hour == 2
+    with pytest.raises(ConfigError, match="price_per_hour is for a model that runs on this machine"):
+        find_model("gpt-4o", {"price_per_hour": 2})
+
+
 def test_plugins_are_found_by_entry_point():
     """The backends and baselines of this repository are among those installed."""
     assert {"openai", "scripted"} <= set(plugin_names("backend"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ import numpy as np
 from lvlm_ad.backend import Answer, BackendOptions, Capabilities, Picture, Request
 from lvlm_ad.backend.formats import answer_pattern
 from lvlm_ad.backend.local import LocalBackend
+from lvlm_ad.backend.shares import SharedTime
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError, TransientError
 from lvlm_ad.memory import free_bytes
 from lvlm_ad.weights import name_of_model, user_cache
@@ -81,7 +82,7 @@ class VllmBackend(LocalBackend):
         self._doing: Callable[[str], None] = lambda _: None
         self._lock = threading.Lock()
         self._closed, self._cancelled = threading.Event(), threading.Event()
-        self._under_way = 0
+        self._time = SharedTime()
         self._server: Server | None = None
         self._endpoint: OpenAIBackend | None = None
 
@@ -113,7 +114,7 @@ class VllmBackend(LocalBackend):
         """
         server, endpoint = self._start()
         try:
-            with self._counted():
+            with self._time.question() as share:
                 answer = endpoint.answer(request)
         except TransientError as error:
             if self._closed.is_set():
@@ -129,7 +130,7 @@ class VllmBackend(LocalBackend):
                 "do not fit into what the model and the memory allow; send fewer or smaller pictures, set max_tokens "
                 "lower, or max_model_len higher if it is set"
             )
-        return answer
+        return replace(answer, seconds=share())
 
     def check(self, folder: Path) -> None:
         """Check that this vLLM runs the model."""
@@ -146,20 +147,9 @@ class VllmBackend(LocalBackend):
         with self._lock:
             server, endpoint, self._server, self._endpoint = self._server, self._endpoint, None, None
         if server is not None:
-            server.end(at_once=self._under_way > 0)
+            server.end(at_once=self._time.under_way > 0)
         if endpoint is not None:
             endpoint.close()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count a question as under way."""
-        with self._lock:
-            self._under_way += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way -= 1
 
     def _start(self) -> tuple[Server, OpenAIBackend]:
         """Start the server, once."""

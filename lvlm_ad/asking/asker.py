@@ -168,7 +168,9 @@ class Asker:
         A declined question may come back without token counts; it counts as free.
         """
         usage = answer.usage
-        cost = self._price.cost(usage.input_tokens, usage.cached_tokens, usage.output_tokens, batch=answer.batch)
+        cost = self._price.cost(
+            usage.input_tokens, usage.cached_tokens, usage.output_tokens, seconds=answer.seconds, batch=answer.batch
+        )
         uncounted = usage.input_tokens is None and usage.output_tokens is None
         if cost is None and uncounted and answer.outcome in {"refused", "filtered"} and self._price.known:
             return 0.0
@@ -262,8 +264,9 @@ class Asker:
 
         def received(reply: Answer | str) -> Answer:
             answer = storable(as_answer(reply, f"{cls.__name__}.answer"))
+            answer = replace(answer, seconds=answer.seconds or perf_counter() - start)
             self._budget.paid(self.cost(answer))
-            return replace(answer, seconds=answer.seconds or perf_counter() - start)
+            return answer
 
         with plugin_code(
             f"{name} raised",

@@ -127,9 +127,14 @@ def input_tokens(price: Price, capabilities: Capabilities, request: Request) -> 
 
 
 def most_cost(price: Price, capabilities: Capabilities, request: Request, *, batch: bool) -> float | None:
-    """Bound a question's cost in USD: its estimated input, and an answer as long as it may be; None if unknown."""
+    """Bound a question's cost in USD: its estimated input, and an answer as long as it may be; None if unknown.
+
+    How long a machine takes at most, nothing says.
+    """
     if price.free:
         return 0.0
+    if price.price_per_hour:
+        return None
     tokens, longest = input_tokens(price, capabilities, request), capabilities.max_output_tokens
     if tokens is None or longest is None:
         return None

@@ -159,7 +159,8 @@ class Answer:
         text: the answer's text, untrusted and unchanged, but for a character at its end that was cut in two.
         outcome: "ok", or why there is no complete answer; see ``Outcome``.
         usage: tokens used.
-        seconds: seconds from question to answer.
+        seconds: seconds from question to answer; of a model on this machine that answers several questions at once, its
+            share, so that the seconds of all answers are the time that the machine was busy.
         model: the model's name as the server reported it; may be empty.
         detail: why the answer ended, in the server's words (a finish reason, a refusal's text).
         batch: whether the answer came in a batch, at the batch price.

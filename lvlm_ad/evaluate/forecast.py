@@ -60,10 +60,12 @@ def forecast(detector: Detector[Any], conversations: Iterable[Replayed]) -> dict
     count = len(tokens) + later
     tokens_in = None if usual is None else round(count * usual)
     tokens_out = round(count * written)
-    cost = None if tokens_in is None else price.cost(tokens_in, None, tokens_out, batch=config.batch)
     # Where a backend batches internally, the seconds of an answer are its share of a batch.
     at_once = 1 if able.batches_internally else min(config.concurrency, able.concurrency or config.concurrency)
     unknown = config.batch or (seconds is None and count > 0)
+    cost: float | None = None
+    if not (price.price_per_hour and seconds is None):
+        cost = price.cost(tokens_in, None, tokens_out, seconds=count * (seconds or 0.0), batch=config.batch)
     return {
         "model": detector.name,
         "questions": count + len(answers),

@@ -174,13 +174,14 @@ def _manifest(run: Run) -> Iterator[str]:
 
 
 def _price(run: Run, record: PredictionRecord) -> str:
-    """Check whether a cost can be that of the tokens: how many were cached, or asked in a batch, is not recorded."""
+    """Check whether a cost can be that of tokens and time: what was cached, or asked in a batch, is not recorded."""
     asked = run.manifest.model.kind == "backend" and record.status not in UNANSWERED
     if not asked or record.input_tokens is None or record.output_tokens is None:
         return ""
     price = Price.model_validate(run.manifest.model.price)
-    most = price.cost(record.input_tokens, 0, record.output_tokens)
-    least = price.cost(record.input_tokens, record.input_tokens, record.output_tokens, batch=True)
+    tokens, seconds = (record.input_tokens, record.output_tokens), record.seconds
+    most = price.cost(tokens[0], 0, tokens[1], seconds=seconds)
+    least = price.cost(tokens[0], tokens[0], tokens[1], seconds=seconds, batch=True)
     if most is None or least is None or record.cost_usd is None:
         priced = most is record.cost_usd is None
     else:

@@ -147,7 +147,8 @@ def find_model(name: str, settings: dict[str, Any], *, today: date | None = None
         The model, and the names of all settings that it has.
 
     Raises:
-        ConfigError: nothing has this name (the message lists similar ones), or the preset is wrong.
+        ConfigError: nothing has this name (the message lists similar ones), or the preset is wrong; or
+            ``price_per_hour`` is set for an endpoint.
         PluginError: the plugin cannot be loaded.
 
     Example:
@@ -188,6 +189,11 @@ def find_model(name: str, settings: dict[str, Any], *, today: date | None = None
     end = None if elsewhere else preset.end_of_life
     flat = preset.model_dump(exclude={"price", "pacing", "options"}) | {"end_of_life": end}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})
+    if preset.kind == "backend" and plugin.billed and preset.price.price_per_hour is not None:
+        raise ConfigError(
+            f"price_per_hour is for a model that runs on this machine. The answers of {name} overlap in time: give "
+            "price_input and price_output, USD per million tokens."
+        )
     return Model(preset, plugin, label, former), known | ({"engine"} if engines else set())
 
 

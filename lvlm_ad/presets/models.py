@@ -11,13 +11,18 @@ from lvlm_ad.presets.preset import Preset
 
 __all__ = ["ModelPreset", "Pacing", "Price"]
 
+_SECONDS_OF_AN_HOUR = 3600
+
 
 class Price(BaseModel):
-    """USD per million tokens. A price that is not given is unknown, never 0.
+    """USD per million tokens, per hour of a machine, or both. A price that is not given is unknown, never 0.
 
     Example:
         >>> Price(price_input=2.5, price_output=10.0).cost(input_tokens=1000, cached_tokens=0, output_tokens=100)
         0.0035
+        >>> machine = Price(price_input=0, price_output=0, price_per_hour=1.8)
+        >>> machine.cost(input_tokens=1000, cached_tokens=0, output_tokens=100, seconds=2.0)
+        0.001
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -30,6 +35,8 @@ class Price(BaseModel):
     """USD per million output tokens."""
     price_batch: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Price of an answer in a batch, as a fraction of the other prices."""
+    price_per_hour: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    """USD per hour of the machine on which a local model runs; an answer costs its seconds."""
     price_date: str = ""
     """When the prices were read, YYYY-MM-DD."""
     image_tokens: str = ""
@@ -42,21 +49,40 @@ class Price(BaseModel):
 
     @property
     def free(self) -> bool:
-        """Whether all tokens are free."""
+        """Whether answers cost nothing: all tokens are free, and so is the machine."""
+        return self._free_tokens and not self.price_per_hour
+
+    @property
+    def _free_tokens(self) -> bool:
         return self.price_input == 0 and self.price_output == 0
 
     def cost(
-        self, input_tokens: int | None, cached_tokens: int | None, output_tokens: int | None, *, batch: bool = False
+        self,
+        input_tokens: int | None,
+        cached_tokens: int | None,
+        output_tokens: int | None,
+        *,
+        seconds: float = 0.0,
+        batch: bool = False,
     ) -> float | None:
-        """Return the cost of an answer in USD; None where a price or a token count is unknown."""
-        if self.free:
-            return 0.0
+        """Return the cost of an answer in USD; None where a price or a token count is unknown.
+
+        Args:
+            input_tokens: tokens of the question; None: unknown.
+            cached_tokens: those of them that were billed as cached.
+            output_tokens: tokens of the answer.
+            seconds: of the machine, for ``price_per_hour``.
+            batch: whether the answer came in a batch.
+        """
+        machine = (self.price_per_hour or 0.0) * seconds / _SECONDS_OF_AN_HOUR
+        if self._free_tokens:
+            return machine
         if self.price_input is None or self.price_output is None or input_tokens is None or output_tokens is None:
             return None
         cached = min(cached_tokens or 0, input_tokens)
         price_cached = self.price_input if self.price_cached is None else self.price_cached
         total = (input_tokens - cached) * self.price_input + cached * price_cached + output_tokens * self.price_output
-        return total * (self.price_batch if batch else 1) / 1e6
+        return total * (self.price_batch if batch else 1) / 1e6 + machine
 
 
 class Pacing(BaseModel):

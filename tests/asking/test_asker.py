@@ -171,6 +171,12 @@ PRICES = {"price_input": 2.0, "price_cached": 1.0, "price_output": 10.0, "price_
         pytest.param(COUNTED, {}, None, id="no price"),
         pytest.param(Answer("", "filtered"), PRICES, 0.0, id="filtered"),
         pytest.param(Answer("", "filtered"), {}, None, id="filtered, no price"),
+        pytest.param(
+            Answer("yes", seconds=9.0),
+            {"price_input": 0, "price_output": 0, "price_per_hour": 2.0},
+            9 * 2 / 3600,
+            id="machine",
+        ),
     ],
 )
 def test_cost_comes_from_tokens_and_prices(store, answer, prices, cost):
