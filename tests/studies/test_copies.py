@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import load_dataset
+from lvlm_ad.datasets.images import decode
 from lvlm_ad.errors import RunError
 from lvlm_ad.studies.copies import corrupted_copies, mirrored_copies
 from lvlm_ad.studies.corruptions import corrupt
@@ -53,8 +54,8 @@ def test_masks_keep_their_values(tmp_path):
     files = (tmp_path / "numbers.png", tmp_path / "palette.png")
     sample = Sample("a", "bolt", True, "hole", tmp_path / "image.png", files[0], ((7, 7),), more_masks=files[1:])
     copy = mirrored_copies(Dataset("folder", tmp_path, (sample,)), tmp_path / "mirrored")[0]
-    assert np.array_equal(np.asarray(Image.open(copy.mask_path)), values[:, ::-1])
-    assert Image.open(copy.more_masks[0]).mode == "P"
+    assert np.array_equal(np.asarray(decode(copy.mask_path)), values[:, ::-1])
+    assert decode(copy.more_masks[0]).mode == "P"
     assert np.array_equal(copy.mask, sample.mask[:, ::-1])
 
 
