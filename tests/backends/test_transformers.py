@@ -71,6 +71,16 @@ def test_batched_answers_equal_single_answers(backend, name):
     assert len({answer.text for answer in alone}) > 1
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_question_without_pictures_is_answered(backend, name):
+    """With withhold=image there may be none; the answer depends on the text alone, in a batch as by itself."""
+    requests = [Request((), f"What is wrong with part {number}?") for number in range(3)]
+    asked = backend(name, batch_size=3)
+    together = ask_all(asked, requests)
+    assert [answer.text for answer in together] == [asked.answer(request).text for request in requests]
+    assert all(answer.usage.input_tokens < 100 for answer in together)
+
+
 def test_several_threads_prepare_at_once(backend):
     """Questions of different lengths, prepared by several threads at once, give the tensors that one thread gives."""
     model, _ = backend("qwen2_5_vl")._start()
