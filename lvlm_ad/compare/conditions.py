@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -133,6 +133,7 @@ def differing_conditions(one: Manifest, other: Manifest) -> list[str]:
         "prompt": tuple("own" if asked.own else asked.hash[:8] for asked in (one.prompt, other.prompt)),
         # A baseline without references does not mention shots.
         "shots": (one.protocol.get("shots") or 0, other.protocol.get("shots") or 0),
+        **_newer_conditions(one, other),
         **{
             name: (one.protocol.get(name), other.protocol.get(name))
             for name in ("binary", "scoring", "visual", "border_width", "number_size", "number_style")
@@ -144,6 +145,18 @@ def differing_conditions(one: Manifest, other: Manifest) -> list[str]:
         if values[0] != values[1] and not (absent and name != "scoring"):
             differ.append(f"{name} ({values[0]} and {values[1]})")
     return differ
+
+
+def _newer_conditions(one: Manifest, other: Manifest) -> dict[str, tuple[Any, Any]]:
+    """Return conditions that manifests record only where they are not the default; None where there are none."""
+    asked = all(manifest.model.kind == "backend" for manifest in (one, other))
+    shown = all(manifest.protocol.get("shots") for manifest in (one, other))
+    usual = {
+        "numbering": 0 if asked else None,
+        "withhold": "nothing" if asked else None,
+        "reference_set": 0 if shown else None,
+    }
+    return {name: (one.protocol.get(name, value), other.protocol.get(name, value)) for name, value in usual.items()}
 
 
 def same_run(first: Run, second: Run) -> str:

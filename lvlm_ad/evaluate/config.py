@@ -13,7 +13,14 @@ from lvlm_ad.datasets.readers import recognized
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.evaluate.method_choice import check_protocol, check_questions, measurable, prompts_of, with_method
+from lvlm_ad.evaluate.method_choice import (
+    check_protocol,
+    check_questions,
+    check_references,
+    measurable,
+    prompts_of,
+    with_method,
+)
 from lvlm_ad.evaluate.reported import limits_of
 from lvlm_ad.evaluate.run_config import REFERENCE_ROWS, RunConfig
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
@@ -139,7 +146,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
     method, of_method = load_method(config.method, settings)
     protocol, method_name = with_method(protocol, method, settings), title_of(config.method)
-    check_protocol(protocol, method_name)
+    check_protocol(protocol, method, method_name)
     found = _find_models(config, fields_of_protocol.union(of_method))
     models = measurable(found, config.models, method, method_name)
     _check_prices(models, config)
@@ -151,6 +158,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
         # Last, since the demo may have to be drawn.
         dataset = load_data(config)
     check_questions(method, method_name, dataset)
+    check_references(protocol, dataset)
     if dataset.image_size is not None and "image_size" not in protocol.model_fields_set:
         protocol = protocol.model_copy(update={"image_size": dataset.image_size})
     selected = dataset.select(config.categories, config.limit)
@@ -159,7 +167,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
         models = predictable(models, config, selected, wanted=unlabelled)
     cuts_maps = bool(method.places) and (not is_labelled or not {"segf1", "classf1"}.isdisjoint(selected.metrics))
     reading = {"mask_threshold": config.mask_threshold, "mask_values": config.mask_values}
-    drawing = Drawing(config.reference_images, protocol.shots, config.seed, reading)
+    drawing = Drawing(config.reference_images, protocol.shots, config.seed, reading, protocol.reference_set)
     return Plan(
         config,
         tuple(models),

@@ -200,7 +200,11 @@ class Talk:
             )
 
     def _under_conditions(self, request: Request) -> Request:
-        """Return a question as the protocol has it asked: as a repeat."""
+        """Return a question as the protocol has it asked: as a repeat, or without the inspected image."""
+        if self._view.protocol.withhold == "image":
+            # Whatever else a question shows is made of the image.
+            shown = [one for one in request.images if any(one is reference for reference in self._view.references)]
+            request = replace(request, images=tuple(shown))
         if repeat := self._view.protocol.repeat:
             repeats, own = self._method.repeats, request.options.get("repeat", 0)
             if own >= repeats:

@@ -250,6 +250,7 @@ class BaselineDetector(Detector["Baseline"]):
         own = {"frame": baseline.reference_row, "label": baseline.label, "notes": list(baseline.notes)}
         shots = not baseline.reference_row
         fields = {"image_size", *(["binary"] if through_regions else []), *(["shots"] if shots else [])}
+        fields |= plan.protocol.beyond_usual() & {"reference_set"} if shots else set()
         seeded = baseline.seeded or (shots and plan.protocol.shots > 0)
         return {
             "model": self.model_facts(row) | own,
@@ -302,7 +303,8 @@ class BaselineDetector(Detector["Baseline"]):
     def _read_references(self, category: str) -> tuple[Images, Images]:
         """Return a category's normal training images: stretched to the protocol's size, and as they are."""
         plan = self.session.plan
-        return self._read(category, reference_paths(plan.dataset, category, plan.protocol.shots, self._seed))
+        shots, reference_set = plan.protocol.shots, plan.protocol.reference_set
+        return self._read(category, reference_paths(plan.dataset, category, shots, self._seed, reference_set))
 
     def _read(self, category: str, paths: Iterable[Path]) -> tuple[Images, Images]:
         originals = tuple(self.session.plan.dataset.reference_image(category, path) for path in paths)

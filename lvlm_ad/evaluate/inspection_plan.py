@@ -120,7 +120,8 @@ class InspectionPlan:
         _check_apart({"--good": config.good, "--out": out}, config.folder)
         _check_enough(choice, plan, config.good, len(good))
         # The score of a picture that a question shows says nothing about new pictures.
-        shown_ones = set(reference_paths(dataset, category, plan.protocol.shots, plan.config.seed))
+        shots, reference_set = plan.protocol.shots, plan.protocol.reference_set
+        shown_ones = set(reference_paths(dataset, category, shots, plan.config.seed, reference_set))
         rest = [path for path in good if path not in shown_ones] if choice.needs_references else []
         return cls(config, plan, choice, pictures, rest, category, out)
 

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import PromptPreset, Protocol
 
-__all__ = ["check_protocol", "check_questions", "measurable", "prompts_of", "with_method", "without_name"]
+__all__ = [
+    "check_protocol",
+    "check_questions",
+    "check_references",
+    "measurable",
+    "prompts_of",
+    "with_method",
+    "without_name",
+]
 
 
 def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any]) -> Protocol:
@@ -33,20 +41,49 @@ def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any])
     return protocol.model_copy(update=own)
 
 
-def check_protocol(protocol: Protocol, name: str) -> None:
-    """Refuse conditions that a method cannot be asked under.
+def check_protocol(protocol: Protocol, method: Method, name: str) -> None:
+    """Refuse conditions that exclude each other, or that a method cannot be asked under.
 
     Args:
         protocol: the conditions.
-        name: the method's name.
+        method: how chat models inspect an image.
+        name: its name.
 
     Raises:
-        ConfigError: ``numbering`` with another method than regions.
+        ConfigError: ``numbering`` with another method than regions, or without numbers on the picture;
+            ``reference_set`` without reference images; names are withheld, but the method asks a data set's questions.
     """
     if protocol.numbering and name != "regions":
         raise ConfigError(
             f"numbering={protocol.numbering} gives the regions of --method regions other numbers; --method {name} has "
             "no such numbers. Leave numbering out."
+        )
+    if protocol.numbering and protocol.visual == "image":
+        raise ConfigError(
+            f"numbering={protocol.numbering} gives regions other numbers, but visual=image draws none. Leave one out."
+        )
+    if protocol.reference_set and not protocol.shots:
+        raise ConfigError(
+            f"reference_set={protocol.reference_set} chooses reference images, but shots=0 shows none. Set shots, or "
+            "leave reference_set out."
+        )
+    if protocol.withhold == "name" and method.needs_questions:
+        raise ConfigError(
+            f"withhold=name cannot be used with --method {name}: it asks the data set's own questions, which may name "
+            "the object. Use another method, or leave withhold out."
+        )
+
+
+def check_references(protocol: Protocol, dataset: Dataset) -> None:
+    """Refuse another set of reference images where each image has its own.
+
+    Raises:
+        ConfigError: an image has.
+    """
+    if protocol.reference_set and any(sample.references for sample in dataset):
+        raise ConfigError(
+            f"reference_set={protocol.reference_set} chooses among a category's training images, but in {dataset.name} "
+            "each image has reference images of its own. Leave reference_set out."
         )
 
 

@@ -43,6 +43,7 @@ class Conversations:
 
     Attributes:
         problem: why they cannot be repeated; empty if they can.
+        withholds_image: whether its questions show no picture of the inspected image.
         has_texts: whether questions have the texts that were asked: without the data set, or with another prompt than
             the run's, they are empty.
     """
@@ -59,6 +60,7 @@ class Conversations:
             self.problem = self.problem or str(error)
         self._protocol, self._prompt = _protocol(run.manifest), _prompt(run.manifest)
         self._questioner = None if self.problem else self._questions()
+        self.withholds_image = self._protocol.withhold == "image"
         self.has_texts = self._questioner is not None and self._questioner.hash == run.manifest.prompt.hash
 
     def again(self, record: PredictionRecord, answers: Sequence[Answer]) -> tuple[Finding, list[Request]]:

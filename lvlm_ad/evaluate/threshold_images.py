@@ -36,12 +36,14 @@ class Drawing:
         shots: how many good training images each question shows; these are no references.
         seed: decides which ones.
         reading: how the masks of a calibration folder are read: arguments of ``load_dataset``.
+        reference_set: which set of good training images each question shows.
     """
 
     most: int
     shots: int = 0
     seed: int = 0
     reading: Mapping[str, Any] = field(default_factory=dict)
+    reference_set: int = 0
 
 
 def threshold_images(choice: Choice, dataset: Dataset, drawing: Drawing) -> tuple[Sample, ...]:
@@ -73,7 +75,7 @@ def _references(choice: Choice, dataset: Dataset, drawing: Drawing) -> list[Samp
     samples: list[Sample] = []
     taken = {sample.id for sample in dataset}
     for category in dataset.categories:
-        shown_ones = set(reference_paths(dataset, category, drawing.shots, drawing.seed))
+        shown_ones = set(reference_paths(dataset, category, drawing.shots, drawing.seed, drawing.reference_set))
         paths = [path for path in dataset.references.get(category, ()) if path not in shown_ones]
         # Another seed than that of the shown ones; a smaller number is a part of a larger one.
         random.Random(f"{drawing.seed}/{category}/threshold").shuffle(paths)  # noqa: S311 - reproducible, not secret

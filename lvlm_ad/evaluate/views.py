@@ -117,10 +117,11 @@ def view_of(
         pictures: see ``View``.
         sample: the image in its data set, for its own reference images and questions; None: it has none.
     """
+    is_named = protocol.withhold != "name"
     return View(
         image=deferred(lambda: images.image),
         original=deferred(lambda: images.original),
-        category=category,
+        category=questioner.class_name(category) if questioner and not is_named else category,
         class_name=questioner.class_name(category) if questioner else category,
         regions=regions if method.needs_regions else None,
         # A hash, because the sample's name says what is wrong with it.
@@ -132,7 +133,7 @@ def view_of(
         model=model,
         format=prompt.format if prompt else "text",
         pictures=pictures,
-        questions=tuple(one.without_answer() for one in sample.questions) if sample else (),
+        questions=tuple(one.without_answer() for one in sample.questions) if sample and is_named else (),
         knowledge=questioner.knowledge(category) if questioner else "",
     )
 

@@ -70,7 +70,7 @@ class View:
     Attributes:
         image: uint8 ``(S, S, 3)``, RGB, stretched to the protocol's size; coordinates of a finding are its pixels.
         original: uint8 ``(H, W, 3)``, the image as it is in its file.
-        category: the kind of object, as the data set names it.
+        category: the kind of object, as the data set names it; "object" where the protocol withholds names.
         class_name: the kind of object, as a question names it.
         regions: the image's division; None for a method that sets ``needs_regions`` to False.
         references: the protocol's ``shots`` normal training images, at the protocol's size, encoded once.

@@ -42,6 +42,8 @@ _PICTURES = {
     + " The second shows, on black, the white borders and numbers that belong on the product under inspection.",
     "marked": _SIDES.format(which="the picture"),
 }
+_UNMARKED = f"{_PICTURES['marked']} The borders and numbers of its regions are not drawn on it."
+"""For ``visual=image``; apart from the others, whose hash older runs recorded."""
 
 _GAP = 32
 """The bar between both halves is this fraction of their side."""
@@ -83,7 +85,7 @@ class Pairs(NumberedRegions):
     def inspect(self, view: View) -> Conversation:
         """Compare the image with each reference image."""
         regions = regions_of(view)
-        pictures = _PICTURES[view.protocol.visual]
+        pictures = _PICTURES.get(view.protocol.visual, _UNMARKED)
         request = region_request(view, text=view.text(n_regions=str(regions.count), pictures=pictures))
         before, first = len(view.references), region_drawings(view)[0]
         pairs = [view.picture(Beside(_reference(view, index), first)) for index in self._nearest(view)]

@@ -52,7 +52,7 @@ class NumberedRegions(Method):
 
     def most_pictures(self, protocol: Protocol) -> int:
         """Return how many pictures the question shows."""
-        return protocol.shots + (1 if protocol.visual == "marked" else 2)
+        return protocol.shots + (1 if protocol.visual in {"marked", "image"} else 2)
 
     def is_usable(self, answer: Answer, view: View) -> bool:
         """Return whether an answer gives scores and was not cut off."""
@@ -73,7 +73,7 @@ class NumberedRegions(Method):
 def region_drawings(
     view: View, image: Drawing | None = None, regions: Regions | None = None, numbers: tuple[int, ...] = ()
 ) -> list[Drawing]:
-    """Return the pictures that ``visual`` names, the marked one last.
+    """Return the pictures that ``visual`` names, the marked one, if there is one, last.
 
     Args:
         view: the image.
@@ -82,6 +82,8 @@ def region_drawings(
         numbers: the regions in the order in which the picture numbers them; empty: their own.
     """
     visual, whole = view.protocol.visual, WHOLE if image is None else image
+    if visual == "image":
+        return [whole]
     regions = regions_of(view) if regions is None else regions
     marked = Marked(regions, MarkStyle.of(view.protocol), whole, visual == "image+marks", numbers)
     return [marked] if visual == "marked" else [whole, marked]

@@ -38,6 +38,11 @@ _PICTURES = {
     ),
     "marked": f"The picture shows a part of the product under inspection, enlarged.{_SURROUNDINGS}",
 }
+_UNMARKED = (
+    "The picture shows a part of the product under inspection, enlarged. The borders and numbers of its regions are "
+    f"not drawn on it.{_SURROUNDINGS}"
+)
+"""For ``visual=image``; apart from the others, whose hash older runs recorded."""
 
 
 def _score_range(value: object) -> str:
@@ -160,7 +165,7 @@ class Zoom(NumberedRegions):
         return _Look(window, Regions.from_labels(split(window.cut(inside), self.options.zoom_pieces)))
 
     def _question(self, view: View, look: _Look) -> Request:
-        text = view.text(n_regions=str(look.pieces.count), pictures=_PICTURES[view.protocol.visual])
+        text = view.text(n_regions=str(look.pieces.count), pictures=_PICTURES.get(view.protocol.visual, _UNMARKED))
         enlarged = Enlarged(look.window, view.size[0])
         return region_request(view, image=enlarged, regions=look.pieces, text=text)
 

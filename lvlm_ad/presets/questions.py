@@ -10,7 +10,7 @@ from lvlm_ad.presets.preset import Preset
 
 __all__ = ["PromptPreset", "Protocol"]
 
-_NEWER = ("scoring", "repeat", "numbering")
+_NEWER = ("scoring", "repeat", "numbering", "reference_set", "withhold")
 """Conditions that manifests of older versions do not have."""
 
 
@@ -23,7 +23,7 @@ class PromptPreset(Preset):
     """Format of the answer: text as published, or a JSON object."""
     zero_knowledge: bool = True
     """False if the question names the kinds of defect."""
-    pictures: dict[Literal["marked", "image+marked", "image+marks"], str] = Field(default_factory=dict)
+    pictures: dict[Literal["marked", "image+marked", "image+marks", "image"], str] = Field(default_factory=dict)
     """Sentence about the pictures for each value of ``visual``; each has a default."""
     references: str = ""
     """Sentence about reference images; empty: the default."""
@@ -66,10 +66,15 @@ class Protocol(Preset):
     """Largest area of a region, in pixels of a 768 x 768 image; None: as published (120,000)."""
     prompt: str = "class"
     """The prompt preset, or the path of a prompt file."""
-    visual: Literal["marked", "image+marked", "image+marks"] = "marked"
-    """Which pictures are sent."""
+    visual: Literal["marked", "image+marked", "image+marks", "image"] = "marked"
+    """Which pictures are sent; "image": without borders and numbers, so that the named regions are guesses."""
     shots: Annotated[int, Field(ge=0, le=64)] = 0
     """Number of normal training images shown before the question."""
+    reference_set: Annotated[int, Field(ge=0)] = 0
+    """With ``shots``: which of the category's disjoint sets of that many training images is shown."""
+    withhold: Literal["", "name", "image"] = ""
+    """What questions do not tell, to see what a model knows without it. name: they call everything an object, and tell
+    nothing of what the data set knows. image: they show no picture of the inspected image."""
     border_width: Annotated[int, Field(ge=0, le=32)] = 2
     """Width of the regions' borders in pixels."""
     number_size: Annotated[int, Field(ge=7, le=128)] = 18

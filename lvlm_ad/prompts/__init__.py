@@ -4,15 +4,13 @@ from lvlm_ad.prompts.drawing import Drawing, Marked, Whole
 from lvlm_ad.prompts.marks import MarkStyle, NumberBox, borders, draw_grid, draw_marks, marks_alone, place_numbers
 from lvlm_ad.prompts.question import (
     Questioner,
-    ReferencePool,
     answer_schema,
     check_prompt,
     class_name,
     fill_prompt,
-    own_references,
-    reference_paths,
     sentences,
 )
+from lvlm_ad.prompts.references import ReferencePool, own_references, reference_paths, reference_sets
 
 __all__ = [
     "Drawing",
@@ -33,5 +31,6 @@ __all__ = [
     "own_references",
     "place_numbers",
     "reference_paths",
+    "reference_sets",
     "sentences",
 ]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,10 @@ from lvlm_ad.datasets.hashing import hash_files
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.prompts.drawing import WHOLE, DrawnHere
 from lvlm_ad.prompts.marks import MarkStyle
+from lvlm_ad.prompts.references import ReferencePool, own_references, reference_paths
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from lvlm_ad.backend import Picture
     from lvlm_ad.datasets import Dataset, Sample
@@ -31,13 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Questioner",
-    "ReferencePool",
     "answer_schema",
     "check_prompt",
     "class_name",
     "fill_prompt",
-    "own_references",
-    "reference_paths",
     "sentences",
 ]
 
@@ -51,6 +45,12 @@ _PICTURES = {
         "borders and numbers that belong on the first."
     ),
 }
+_UNMARKED = (
+    "The picture shows the product under inspection. The borders and numbers of its regions are not drawn on it."
+)
+"""The sentence for ``visual=image``; apart from the others, whose hash older runs recorded."""
+_NO_NAME = "object"
+"""The name of any object where its own is withheld."""
 _REFERENCE = "First comes one picture of a flawless product, for comparison; judge only what follows it. "
 _REFERENCES = "First come $shots pictures of flawless products, for comparison; judge only what follows them. "
 _NO_KIND = frozenset({"anomaly", "anomalous", "bad", "defect", "defective", "ng"})
@@ -98,69 +98,6 @@ def answer_schema(n_regions: int) -> dict[str, Any]:
     }
 
 
-def reference_paths(dataset: Dataset, category: str, shots: int, seed: int) -> list[Path]:
-    """Choose the reference images of a category; they depend on the seed only, and never come from the test split.
-
-    Returns:
-        Paths of ``shots`` normal training images.
-
-    Raises:
-        ConfigError: the category has fewer normal training images.
-    """
-    paths = list(dataset.references.get(category, ()))
-    if len(paths) < shots:
-        wanted = f"{_counted(shots, 'reference image')} (shots={shots})"
-        raise ConfigError(
-            f"The protocol shows {wanted}, but {category} in {dataset.root} has only "
-            f"{_counted(len(paths), 'normal training image')} for all its images. Set fewer shots; shots=0 "
-            "needs none."
-        )
-    # The category's name is part of the seed, so that a run over one category shows the same images as one over all.
-    return random.Random(f"{seed}/{category}").sample(paths, shots)  # noqa: S311 - reproducible, not secret
-
-
-def own_references(sample: Sample, shots: int) -> tuple[Path, ...]:
-    """Return the reference images that a data set chose for this image: the first ``shots`` of them; often none.
-
-    Raises:
-        ConfigError: it has some, but fewer.
-    """
-    if 0 < len(sample.references) < shots:
-        raise ConfigError(
-            f"The protocol shows {_counted(shots, 'reference image')} (shots={shots}), but {sample.id} has only "
-            f"{_counted(len(sample.references), 'template')}. Set fewer shots; shots=0 needs none."
-        )
-    return sample.references[:shots]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-class ReferencePool(Sequence["NDArray[np.uint8]"]):
-    """A category's normal training images, uint8 ``(S, S, 3)``; each is read when it is indexed.
-
-    Args:
-        paths: their files.
-        pictures_of: returns the pictures of a file.
-    """
-
-    def __init__(self, paths: Iterable[Path], pictures_of: Callable[[Path], ImagePictures]) -> None:
-        self.paths, self._pictures_of = tuple(paths), pictures_of
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[one] for one in range(len(self))[index]]
-        return self.pictures(index).image.image
-
-    def pictures(self, index: int) -> ImagePictures:
-        """Return the pictures of an image, which is read when one must be drawn."""
-        return self._pictures_of(self.paths[index])
-
-
 class Questioner:
     """Fills a prompt, and reads the reference images that go with it.
 
@@ -196,9 +133,7 @@ class Questioner:
         shared = dict.fromkeys(
             sample.category for sample in dataset if not protocol.shots or sample.id not in self._own
         )
-        self._reference_paths = {
-            category: reference_paths(dataset, category, protocol.shots, seed) for category in shared
-        }
+        self._reference_paths = {category: self._chosen(category) for category in shared}
         self._references: dict[str, tuple[Picture, ...]] = {}
         self._lock = threading.Lock()
         self._pictures_of = pictures_of
@@ -226,8 +161,10 @@ class Questioner:
             shaped["own_references"] = {name: [digests[path] for path in paths] for name, paths in self._own.items()}
         if self._pooled:
             shaped["pool"] = _hashes({category: pool.paths for category, pool in self._pools.items()})
-        if self._protocol.numbering:
-            shaped["numbering"] = self._protocol.numbering
+        if self._protocol.visual == "image":
+            shaped["unmarked"] = _UNMARKED
+        newer = {"numbering": self._protocol.numbering, "withhold": self._protocol.withhold}
+        shaped |= {name: value for name, value in newer.items() if value}
         if self._dataset.class_names:
             shaped["class_names"] = dict(self._dataset.class_names)
         if self._prompt.format == "json":
@@ -242,9 +179,13 @@ class Questioner:
             if category not in self._references:
                 paths = self._reference_paths.get(category)
                 if paths is None:
-                    paths = reference_paths(self._dataset, category, self._protocol.shots, self._seed)
+                    paths = self._chosen(category)
                 self._references[category] = tuple(self._pictures(category, path).picture(WHOLE) for path in paths)
             return self._references[category]
+
+    def _chosen(self, category: str) -> list[Path]:
+        protocol = self._protocol
+        return reference_paths(self._dataset, category, protocol.shots, self._seed, protocol.reference_set)
 
     def _pictures(self, category: str, path: Path) -> ImagePictures:
         return self._pictures_of(path, self._dataset.depths.get(category), self._protocol.image_size)
@@ -254,16 +195,23 @@ class Questioner:
         return self._pools[category]
 
     def class_name(self, category: str) -> str:
-        """Return a category's name as the question writes it."""
+        """Return a category's name as the question writes it: "object" where the protocol withholds names."""
+        if self._protocol.withhold == "name":
+            return _NO_NAME
         return class_name(category, {**self._dataset.class_names, **self._prompt.class_names})
 
     def knowledge(self, category: str) -> str:
-        """Return what the data set knows of a category's objects and their defects; empty if it knows nothing."""
-        return self._dataset.knowledge.get(category, "")
+        """Return what the data set knows of a category's objects and their defects.
+
+        Empty if it knows nothing, or where the protocol withholds names.
+        """
+        return "" if self._protocol.withhold == "name" else self._dataset.knowledge.get(category, "")
 
     def text(self, category: str, values: Mapping[str, str]) -> str:
         """Fill the prompt about an image of a category; ``values`` are those of its own placeholders."""
-        kinds = [kind.replace("_", " ") for kind in self._dataset.defects[category] if kind.lower() not in _NO_KIND]
+        # Kinds of defect, such as "bent lead", tell what the object is.
+        named = () if self._protocol.withhold == "name" else self._dataset.defects[category]
+        kinds = [kind.replace("_", " ") for kind in named if kind.lower() not in _NO_KIND]
         filled = {
             "class_name": self.class_name(category),
             "defects": ", ".join(kinds) or "any",
@@ -303,8 +251,9 @@ def sentences(prompt: PromptPreset, protocol: Protocol) -> dict[str, str]:
     """
     shots = protocol.shots
     sentence = (prompt.references or (_REFERENCE if shots == 1 else _REFERENCES)) if shots else ""
+    usual = _UNMARKED if protocol.visual == "image" else _PICTURES[protocol.visual]
     return {
-        "pictures": prompt.pictures.get(protocol.visual, _PICTURES[protocol.visual]),
+        "pictures": prompt.pictures.get(protocol.visual, usual),
         "references": Template(sentence).safe_substitute(shots=shots),
     }
 

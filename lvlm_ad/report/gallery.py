@@ -162,5 +162,7 @@ def _step(step: dict[str, Any], kept: int, questions: dict[str, int]) -> dict[st
 
 def _conversations(run: Run, sources: Sources | None) -> Conversations | None:
     """Return the conversations of a run; None where the page's own marks show the question of the method "regions"."""
-    by_marks = run.manifest.method.name == "regions" and not run.manifest.protocol.get("numbering")
+    protocol = run.manifest.protocol
+    as_marked = not protocol.keys() & {"numbering", "withhold"} and protocol.get("visual") != "image"
+    by_marks = run.manifest.method.name == "regions" and as_marked
     return None if by_marks or run.manifest.model.kind != "backend" else Conversations(run, sources)

@@ -52,7 +52,8 @@ def steps_of(
         if request is not None and conversations.has_texts and not conversations.is_key(request, keys[number]):
             request = None
         picture = ""
-        if save is not None and request is not None and request.images and number < most:
+        shows_image = request is not None and len(request.images) > 0 and not conversations.withholds_image
+        if save is not None and request is not None and shows_image and number < most:
             # References come first.
             with Image.open(BytesIO(request.images[-1].data)) as image:
                 picture = save(f"step{number + 1}", image.convert("RGB"))

@@ -169,6 +169,13 @@ def test_knowledge_is_told_if_it_is_asked_for(choose, endpoint, tree, tmp_path):
         choose({"knowledge": True}, data=tmp_path / "mmad")
 
 
+def test_names_cannot_be_withheld_from_a_data_sets_own_questions(choose, endpoint):
+    """The questions, their options and the knowledge may name the object."""
+    with pytest.raises(ConfigError, match="withhold=name cannot be used with --method choice"):
+        choose({"withhold": "name"})
+    assert endpoint.asked == []
+
+
 def test_an_image_without_the_detection_question_has_no_score(choose, tree, tmp_path):
     """Such an image is answered, and image metrics leave it out; without any such question they are undefined."""
     shutil.copytree(tree, tmp_path / "mmad")

@@ -1,10 +1,13 @@
 """Benches that ask the same images again under one changed condition, behind a real HTTP endpoint."""
 
+import base64
+import json
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
 
+import lvlm_ad
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.recorded import Conversations
@@ -35,13 +38,14 @@ def ask(bench, endpoint):
 
 @pytest.fixture
 def verified(kept_data):
-    """What ``leaderboard --verify`` finds wrong with a run: with and without the data set."""
+    """What ``leaderboard --verify`` finds wrong with a run: with the data set and, where that is possible, without."""
 
     def verify(run):
         with ExitStack() as stack:
             answers = AnswerStore(stack.enter_context(closing(open_answers(run.dir.parent / "answers.sqlite"))))
             sources = find_sources(run, kept_data, Progress(), stack)
-            return verify_run(run, answers) + verify_run(run, None, sources)
+            alone = verify_run(run, answers) if run.manifest.method.name in {"regions", "score"} else []
+            return alone + verify_run(run, None, sources)
 
     return verify
 
@@ -142,8 +146,153 @@ def test_a_page_shows_the_picture_with_the_numbers_that_it_bore(ask, kept_data):
     assert "numbers were drawn" in step["text"]
 
 
-@pytest.mark.parametrize("method", ["votes", "zoom", "pairs", "score"])
-def test_other_methods_have_no_numbering(ask, method):
-    """Their questions number no regions, or other ones."""
-    with pytest.raises(ConfigError, match=f"numbering=1 .* --method {method} has no such numbers"):
-        ask(method, numbering=1)
+@pytest.mark.parametrize(
+    ("method", "settings", "problem"),
+    [
+        *(
+            (name, {"numbering": 1}, f"--method {name} has no such numbers")
+            for name in ("votes", "zoom", "pairs", "score")
+        ),
+        ("regions", {"numbering": 1, "visual": "image"}, "visual=image draws none"),
+        ("regions", {"reference_set": 1}, "shots=0 shows none"),
+        (
+            "regions",
+            {"reference_set": 1, "shots": 2},
+            r"the 3 normal training images of bolt in .* for 1 disjoint set of 2",
+        ),
+        ("regions", {"reference_set": 3, "shots": 1}, "enough for 3 disjoint sets of 1 .* numbered from 0"),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused(ask, endpoint, method, settings, problem):
+    """Nothing is asked; the message says what to change."""
+    with pytest.raises(ConfigError, match=problem):
+        ask(method, **settings)
+    assert endpoint.asked == []
+
+
+def words_of(body):
+    """What is sent besides the pictures' data, in lower case."""
+    (message,) = body["messages"]
+    kept = [{**one, "image_url": ""} if one["type"] == "image_url" else one for one in message["content"]]
+    return json.dumps({**body, "messages": [{**message, "content": kept}]}).lower()
+
+
+def parts_of(body):
+    """The pictures of a question, and its text."""
+    *pictures, text = body["messages"][0]["content"]
+    return [base64.b64decode(one["image_url"]["url"].partition(",")[2]) for one in pictures], text["text"]
+
+
+def test_each_reference_set_shows_other_images(ask, endpoint, verified):
+    """Three sets of one of three training images are disjoint; the first is the one that was always shown."""
+    shown = []
+    for reference_set in (None, 0, 1, 2):
+        run, _ = ask(shots=1, **({} if reference_set is None else {"reference_set": reference_set}))
+        assert run.manifest.protocol.get("reference_set") == (reference_set or None)
+        shown.append(parts_of(endpoint.asked[-1])[0][0])
+        assert verified(run) == []
+    assert shown[0] == shown[1]
+    assert len(set(shown)) == 3
+    assert len(endpoint.asked) == 18
+
+
+NEAREST = """
+import numpy as np
+from lvlm_ad.baseline import Baseline, DenseScores
+
+class Nearest(Baseline):
+    def score(self, view):
+        distance = np.abs(view.image.astype(float) - view.references[0]).mean(axis=2) / 255
+        return DenseScores(float(distance.mean()), distance)
+"""
+
+
+def test_baselines_get_the_same_reference_set(kept_data, out, grid, tmp_path):
+    """Their manifests name it, and their scores follow from it."""
+    (tmp_path / "nearest.py").write_text(NEAREST)
+    options = {"models": str(tmp_path / "nearest.py"), "data": kept_data, "out": out, "resamples": 0, **CATEGORY}
+    found = [
+        lvlm_ad.bench(settings={**grid, "shots": 1, "reference_set": reference_set}, reference_rows=False, **options)[0]
+        for reference_set in (0, 1)
+    ]
+    assert [run.manifest.protocol.get("reference_set") for run in found] == [None, 1]
+    assert found[0].dir != found[1].dir
+    assert found[0].predictions[0].image_score != found[1].predictions[0].image_score
+
+
+def test_without_its_name_an_object_is_called_object(ask, endpoint, verified):
+    """The word bolt stands nowhere in what is sent; the pictures are the same."""
+    settings = {"prompt": "types", "shots": 1}
+    ask(**settings)
+    run, _ = ask(withhold="name", **settings)
+    named, unnamed = endpoint.asked[:6], endpoint.asked[6:]
+    assert all("bolt" in words_of(body) for body in named)
+    assert not any("bolt" in words_of(body) for body in unnamed)
+    assert all("The product is: object." in parts_of(body)[1] for body in unnamed)
+    assert all("these kinds of defect: any." in parts_of(body)[1] for body in unnamed)
+    assert sorted(parts_of(body)[0] for body in named) == sorted(parts_of(body)[0] for body in unnamed)
+    assert run.manifest.protocol["withhold"] == "name"
+    assert verified(run) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{"method": "votes", "vary": "paraphrase"}, {"method": "each"}, {"method": "pairs"}]
+)
+def test_no_method_tells_a_withheld_name(ask, endpoint, settings):
+    """Paraphrases, crops and pairs call it an object, too."""
+    ask(withhold="name", **settings)
+    assert endpoint.asked
+    assert not any("bolt" in words_of(body) for body in endpoint.asked)
+
+
+@pytest.mark.parametrize("method", ["regions", "zoom", "pairs", "score"])
+def test_without_the_image_only_references_are_shown(ask, endpoint, verified, method):
+    """The text is the same with and without; so is the number of reference images."""
+    endpoint.reply = lambda _: "image anomaly score: 0.5; region 1: 0.5."
+    ask(method, shots=1)
+    usual = [parts_of(body) for body in endpoint.asked]
+    endpoint.asked.clear()
+    run, _ = ask(method, shots=1, withhold="image")
+    blind = [parts_of(body) for body in endpoint.asked]
+    # One question for all images: nothing in it depends on the image, but for the number of regions.
+    assert len(blind) < len(usual)
+    assert {text for _, text in blind} == {text for _, text in usual}
+    assert all(len(pictures) == 1 for pictures, _ in blind)
+    assert {pictures[0] for pictures, _ in blind} == {pictures[0] for pictures, _ in usual}
+    assert verified(run) == []
+
+
+def test_a_page_shows_no_picture_that_was_not_sent(ask, kept_data):
+    """A reference image is not shown as if it were the picture that was asked about."""
+    run = read_run(ask(withhold="image", shots=1)[0].dir)
+    with ExitStack() as stack:
+        talks = Conversations(run, find_sources(run, kept_data, Progress(), stack))
+        (step,) = steps_of(run.predictions[0], talks, lambda name, _: name)
+    assert step["picture"] == ""
+    assert "The product is: bolt." in step["text"]
+
+
+def test_the_plain_image_bears_no_marks(ask, endpoint, verified):
+    """One picture, the same as of the method score at the same size; the text says that there are no marks."""
+    ask("score")
+    (plain,) = {tuple(pictures) for pictures, _ in map(parts_of, endpoint.asked[:1])}
+    usual = ask()[0]
+    endpoint.asked.clear()
+    run, _ = ask(visual="image")
+    asked = [parts_of(body) for body in endpoint.asked]
+    assert plain in {tuple(pictures) for pictures, _ in asked}
+    assert all("borders and numbers of its regions are not drawn on it" in text for _, text in asked)
+    assert run.manifest.protocol["visual"] == "image"
+    assert run.manifest.prompt.hash != usual.manifest.prompt.hash
+    assert verified(run) == []
+
+
+@pytest.mark.parametrize("method", ["zoom", "pairs", "votes"])
+def test_methods_of_numbered_regions_may_show_plain_images(ask, endpoint, verified, method):
+    """Every question has one picture, and says that the marks are not drawn."""
+    endpoint.reply = lambda _: "image anomaly score: 0.5; region 1: 0.5."
+    run, _ = ask(method, visual="image")
+    for pictures, text in map(parts_of, endpoint.asked):
+        assert len(pictures) == 1
+        assert "of its regions are not drawn on it" in text
+    assert verified(run) == []

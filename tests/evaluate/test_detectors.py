@@ -31,7 +31,7 @@ def detector(baseline, seed=0):
     """A detector of a baseline, in a bench of images of 128 x 128 pixels."""
     plan = SimpleNamespace(
         config=SimpleNamespace(seed=seed),
-        protocol=SimpleNamespace(image_size=SIZE, shots=0, binary=False),
+        protocol=SimpleNamespace(image_size=SIZE, shots=0, reference_set=0, binary=False),
         dataset=SimpleNamespace(references={}),
     )
     model = SimpleNamespace(preset=SimpleNamespace(name="test"))
