@@ -329,6 +329,9 @@ def score(
     mask_values: shell.MaskValues = None,
     resamples: shell.Resamples = 1000,
     fpr_limit: shell.FprLimit = 0.3,
+    aupimo: Annotated[
+        bool, typer.Option("--aupimo", help="Also measure AUPIMO: recall of each image where false positives are rare.")
+    ] = False,
     out: shell.Out = Path("runs"),
     json: shell.Json = False,
 ) -> None:
@@ -342,6 +345,7 @@ def score(
     from lvlm_ad.cli.terminal import Bars, print_board
     from lvlm_ad.errors import ConfigError
     from lvlm_ad.evaluate import RunConfig, score_maps
+    from lvlm_ad.evaluate.aupimo_maps import aupimo_in_words
     from lvlm_ad.leaderboard import make_board
 
     # The limits of the protocol's image_size.
@@ -360,8 +364,18 @@ def score(
         fpr_limit=fpr_limit,
     )
     with Bars() as bars:
-        run = score_maps(maps, config, name=name, image_scores=image_scores, own_size=size == 0, progress=bars)
+        run = score_maps(
+            maps,
+            config,
+            name=name,
+            image_scores=image_scores,
+            own_size=size == 0,
+            with_aupimo=aupimo,
+            progress=bars,
+        )
     print_board(make_board([run]), shell.table_console(shell.BOARD_WIDTH))
+    for line in aupimo_in_words(run.metrics["aupimo"]) if aupimo else ():
+        shell.say(line)
     shell.say(f"{run.manifest.row_name}: {run.dir}")
     if json:
         shell.print_json({"model": run.manifest.row_name, "dir": str(run.dir), "metrics": run.metrics})

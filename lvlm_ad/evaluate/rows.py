@@ -310,7 +310,13 @@ class RowResult:
         return metrics
 
     def write(
-        self, facts: Mapping[str, Any], started: datetime, environment: Mapping[str, str], *, paid: bool = False
+        self,
+        facts: Mapping[str, Any],
+        started: datetime,
+        environment: Mapping[str, str],
+        *,
+        paid: bool = False,
+        further: Mapping[str, Any] | None = None,
     ) -> Run:
         """Write the run.
 
@@ -320,6 +326,7 @@ class RowResult:
             started: when the run began.
             environment: versions that the plugin reports.
             paid: whether the answers may cost money.
+            further: other parts of metrics.json.
         """
         manifest = make_manifest(self._plan, facts, started, environment)
         folder = run_folder(self._plan.config.out, manifest)
@@ -338,6 +345,7 @@ class RowResult:
         metrics |= group_metrics(
             records, histograms, *counted, alarms, self._places, reported=self._reported, channels=channels
         )
+        metrics |= further or {}
         run = Run(folder, manifest, metrics, records, histograms, others, channels)
         write_run(run)
         if self._row == "regions" and config.resamples == RESAMPLES:

@@ -17,6 +17,7 @@ from lvlm_ad.datasets.images import resize_mask, shown
 from lvlm_ad.datasets.tables import decimal_points, read_table
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.escape import escaped
+from lvlm_ad.evaluate.aupimo_maps import aupimo_of_maps
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
 from lvlm_ad.evaluate.lost_truth import LostTruth
@@ -49,6 +50,7 @@ def score_maps(
     name: str = "",
     image_scores: Path | None = None,
     own_size: bool = False,
+    with_aupimo: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Measure anomaly maps and write a run; one category's maps are in memory at a time.
@@ -60,6 +62,7 @@ def score_maps(
         image_scores: a file with image scores; None: each is the highest score in the map's file.
         own_size: measure each map at its image's own size, not at the protocol's; maps of other sizes are stretched
             bilinearly in both cases.
+        with_aupimo: whether to measure AUPIMO, too; the maps are then read a second time.
         progress: receives reports.
 
     Raises:
@@ -115,7 +118,8 @@ def score_maps(
         ],
     }
     # An image size of 0 stands for each image's own.
-    return result.write({"model": model, "protocol": {"image_size": side or 0}}, started, {})
+    further = {"aupimo": aupimo_of_maps(plan.dataset, files, side)} if with_aupimo else {}
+    return result.write({"model": model, "protocol": {"image_size": side or 0}}, started, {}, further=further)
 
 
 def _measured(

@@ -9,13 +9,14 @@ from PIL import Image
 
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.datasets import load_dataset
+from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import ConfigError, DataError, RunError
 from lvlm_ad.evaluate import RunConfig, score_maps
-from lvlm_ad.evaluate.map_files import read_map
+from lvlm_ad.evaluate.map_files import read_map, resize_map
 from lvlm_ad.evaluate.score_maps import find_maps, read_image_scores
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.leaderboard import make_board
-from lvlm_ad.metrics import image_metrics, pixel_metrics
+from lvlm_ad.metrics import aupimo, image_metrics, pixel_metrics
 from lvlm_ad.runs import METRIC_NAMES, read_run
 
 
@@ -55,6 +56,41 @@ def test_the_numbers_are_those_of_the_metrics(dataset, maps, kept_data, tmp_path
     again = read_run(run.dir)
     assert again.metrics == run.metrics
     assert len(again.histograms) == len(dataset)
+
+
+@pytest.mark.parametrize("side", [None, 40])
+def test_aupimo_is_measured_on_request(dataset, maps, kept_data, tmp_path, side):
+    """It is that of the maps in the files, at the run's size; where the rates are too coarse, there is a reason."""
+    settings = {} if side is None else {"image_size": side}
+    config = RunConfig(data=kept_data, out=tmp_path / "runs", resamples=0, settings=settings)
+    run = score_maps(maps, config, own_size=side is None, with_aupimo=True)
+    found = read_run(run.dir).metrics["aupimo"]
+    files = find_maps(dataset, maps)
+    for category in dataset.categories:
+        samples = [sample for sample in dataset if sample.category == category]
+        masks = [one.mask if side is None else resize_mask(one.mask, (side, side)) for one in samples]
+        arrays = [resize_map(read_map(files[one.id]), mask.shape) for one, mask in zip(samples, masks, strict=True)]
+        expected = aupimo(masks, arrays)
+        assert found["categories"][category]["value"] == expected.value
+        assert found["categories"][category].get("reason", "") == expected.reason
+    assert "aupimo" not in score_maps(maps, config, own_size=side is None).metrics
+    assert verify_run(read_run(run.dir)) == []
+
+
+def test_the_command_says_aupimo(lvlm_ad_command, dataset, tmp_path):
+    """Maps that are right have 100 % in every category, with an interval."""
+    for sample in dataset:
+        path = tmp_path / "maps" / f"{sample.id}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ramp = np.linspace(0, 0.5, 512 * 512).reshape(512, 512)
+        mask = resize_mask(sample.mask, (512, 512))
+        np.save(path, np.where(mask, 1.0, ramp))
+    done = lvlm_ad_command(
+        "score", "--maps", tmp_path / "maps", "--data", dataset.root, "--size", 512, "--aupimo", "--resamples", 0,
+        "--out", tmp_path / "runs",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "AUPIMO (false-positive rates 1e-05 to 0.0001), percent: 100.0" in done.stderr
 
 
 def test_formats_and_places_hold_the_same_map(dataset, maps, kept_data, tmp_path):
