@@ -18,6 +18,7 @@ from lvlm_ad.cli.methods import methods
 from lvlm_ad.cli.models import doctor, models
 from lvlm_ad.cli.plugins import check_backend, check_baseline, check_method, new_backend, new_baseline, new_method
 from lvlm_ad.cli.runs import compare, leaderboard, report
+from lvlm_ad.cli.study import study
 
 __all__ = ["app", "main"]
 
@@ -54,6 +55,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(data, name="data")
+app.add_typer(study, name="study")
 
 
 def main() -> None:

@@ -13,17 +13,31 @@ study computes its figures with pure functions of ``lvlm_ad.metrics``.
 
 from lvlm_ad.studies.condition import Condition, StudyDesign
 from lvlm_ad.studies.images import StudyImages, chosen_images
+from lvlm_ad.studies.maps import MapDifferences, StudyMaps
 from lvlm_ad.studies.readings import Readings
+from lvlm_ad.studies.record import Number, Study, study_record
 from lvlm_ad.studies.runner import Result, StudyResults, forecast_study, run_study
+from lvlm_ad.studies.stability import StabilityOptions, price_stability, study_stability
+from lvlm_ad.studies.stability_record import FactorFigures, StabilityFigures
 
 __all__ = [
     "Condition",
+    "FactorFigures",
+    "MapDifferences",
+    "Number",
     "Readings",
     "Result",
+    "StabilityFigures",
+    "StabilityOptions",
+    "Study",
     "StudyDesign",
     "StudyImages",
+    "StudyMaps",
     "StudyResults",
     "chosen_images",
     "forecast_study",
+    "price_stability",
     "run_study",
+    "study_record",
+    "study_stability",
 ]

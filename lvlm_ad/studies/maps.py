@@ -11,8 +11,10 @@ import numpy as np
 
 from lvlm_ad.evaluate.divide import Divisions
 from lvlm_ad.evaluate.painting import paint_places, shapes_of
+from lvlm_ad.metrics.stability import mean_map_disagreement
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.store import open_cache
+from lvlm_ad.studies.record import Number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
     from lvlm_ad.text2seg import ScoreMap
 
-__all__ = ["StudyMaps", "common_cells"]
+__all__ = ["MapDifferences", "StudyMaps", "common_cells"]
 
 
 class StudyMaps:
@@ -34,12 +36,14 @@ class StudyMaps:
         divisions: of each condition.
 
     Attributes:
+        images: how many images there are.
         places: the kind of place that each condition's method answers with; "" where it gives no map.
         sides: width and height of each condition's maps in pixels.
     """
 
     def __init__(self, readings: Readings, divisions: Sequence[Divisions]) -> None:
         self._readings, self._divisions = readings, divisions
+        self.images = len(readings.ids)
         plans = [one.plan for one in readings.results]
         self.places = tuple(plan.method.places for plan in plans)
         self.sides = tuple(plan.protocol.image_size for plan in plans)
@@ -60,9 +64,12 @@ class StudyMaps:
         """Return the division of an image under a condition."""
         return self._divisions[column].regions(self._readings.results[column].plan.dataset[image])
 
-    def comparable(self, columns: Sequence[int]) -> bool:
-        """Whether the maps under some conditions have the same pixels: there are maps, all of one size."""
-        return all(self.places[one] for one in columns) and len({self.sides[one] for one in columns}) == 1
+    def alike(self, column: int) -> list[int]:
+        """Return the conditions whose maps have the pixels of a condition's maps; none if it gives no map."""
+        if not self.places[column]:
+            return []
+        size = self.sides[column]
+        return [at for at, side in enumerate(self.sides) if side == size and self.places[at]]
 
     def cells(self, image: int, columns: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return an image's maps under some conditions, on common cells.
@@ -72,30 +79,65 @@ class StudyMaps:
             columns: conditions with maps of one size.
 
         Returns:
-            Scores, float64 ``(R, cells)`` in 0..1, of the R conditions under which the image is answered; and the
-            cells' areas in pixels, float64 ``(cells,)``.
+            Scores, float64 ``(len(columns), cells)`` in 0..1, NaN where the image has no answer; and the cells' areas
+            in pixels, float64 ``(cells,)``.
         """
         known: dict[str, Regions] = {}
-        maps: list[ScoreMap] = []
+        maps: list[ScoreMap | None] = []
         for column in columns:
             record, plan = self._readings.records[column][image], self._readings.results[column].plan
-            if record.image_score is None:
-                continue
             regions = None
             if record.division:
                 # An image's division is most often the same under all conditions.
                 if record.division not in known:
                     known[record.division] = self.regions(image, column)
                 regions = known[record.division]
-            maps.append(paint_places(shapes_of(record), regions, self.sides[column], binary=plan.protocol.binary))
+            binary = plan.protocol.binary
+            painted = paint_places(shapes_of(record), regions, self.sides[column], binary=binary)
+            maps.append(None if record.image_score is None else painted)
         return common_cells(maps)
 
 
-def common_cells(maps: Sequence[ScoreMap]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+class MapDifferences:
+    """How far the maps under some conditions differ; each map is painted once.
+
+    Args:
+        maps: the maps.
+        base: the column of the condition that others are compared with.
+    """
+
+    def __init__(self, maps: StudyMaps, base: int = 0) -> None:
+        self._has_maps, self._columns = bool(maps.places[base]), maps.alike(base)
+        images = range(maps.images) if len(self._columns) > 1 else ()
+        self._cells = [maps.cells(image, self._columns) for image in images]
+
+    def between(self, columns: Sequence[int]) -> Number:
+        """Compute the mean |difference| of a pixel's score over all pairs of some conditions, and over images.
+
+        Images with an answer under fewer than two of the conditions are left out.
+
+        Returns:
+            Without a value where there is no map, or where the maps do not have the pixels of the base's.
+        """
+        if not self._has_maps:
+            return Number(value=None, reason="the method gives no map")
+        if not set(columns) <= set(self._columns):
+            return Number(value=None, reason="the maps have another size, so regions and pixels are not the same")
+        places = [self._columns.index(one) for one in columns]
+        chosen = [(scores[places], areas) for scores, areas in self._cells]
+        chosen = [(scores, areas) for scores, areas in chosen if np.count_nonzero(~np.isnan(scores).any(axis=1)) > 1]
+        return Number.of(mean_map_disagreement([one for one, _ in chosen], [one for _, one in chosen]))
+
+
+def common_cells(maps: Sequence[ScoreMap | None]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bring maps of one size to the coarsest cells on which all of them are constant.
 
+    Args:
+        maps: the maps; None where one is missing.
+
     Returns:
-        Scores, float64 ``(len(maps), cells)``, and the cells' areas in pixels, float64 ``(cells,)``.
+        Scores, float64 ``(len(maps), cells)``, NaN for a missing map; and the cells' areas in pixels, float64
+        ``(cells,)``.
 
     Example:
         >>> from lvlm_ad.regions import Regions
@@ -105,13 +147,15 @@ def common_cells(maps: Sequence[ScoreMap]) -> tuple[NDArray[np.float64], NDArray
         >>> [array.tolist() for array in common_cells([left, right])]
         [[[0.2, 0.7, 0.7], [0.0, 0.0, 0.5]], [1.0, 1.0, 2.0]]
     """
-    if not maps:
-        return np.zeros((0, 0)), np.zeros(0)
-    cells = maps[0].regions.cells.ravel().astype(np.int64)
-    for one in maps[1:]:
-        if one.regions is not maps[0].regions:
-            joint = cells * one.regions.n_cells + one.regions.cells.ravel()
+    there = [one.regions for one in maps if one is not None]
+    if not there:
+        return np.zeros((len(maps), 0)), np.zeros(0)
+    cells = there[0].cells.ravel().astype(np.int64)
+    for regions in there[1:]:
+        if regions is not there[0]:
+            joint = cells * regions.n_cells + regions.cells.ravel()
             cells = np.unique(joint, return_inverse=True)[1].ravel()
     _, first, areas = np.unique(cells, return_index=True, return_counts=True)
-    scores = np.array([one.values[one.regions.cells.ravel()[first]] for one in maps])
-    return scores, areas.astype(np.float64)
+    missing = np.full(first.size, np.nan)
+    scores = [missing if one is None else one.values[one.regions.cells.ravel()[first]] for one in maps]
+    return np.array(scores), areas.astype(np.float64)

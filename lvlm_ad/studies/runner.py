@@ -73,6 +73,7 @@ def run_study(design: StudyDesign, progress: Progress | None = None, workers: Wo
     Raises:
         ConfigError: a condition has a wrong name or setting, or measures the same as another one.
         LvlmAdError: the base failed, so nothing can be said; every answer so far is kept.
+        KeyboardInterrupt: Ctrl-C during the base, likewise.
     """
     reports = _StudyProgress(progress or Progress())
     plans = [design.plan_of(condition) for condition in design.conditions]
@@ -88,6 +89,8 @@ def run_study(design: StudyDesign, progress: Progress | None = None, workers: Wo
             try:
                 result = Result(condition, plan, bench_plan(plan, reports, workers, series)[0])
             except KeyboardInterrupt:
+                if condition.is_base:
+                    raise
                 interrupted = True
                 result = Result(condition, plan, None, "interrupted")
             except LvlmAdError as error:

@@ -1,0 +1,248 @@
+"""``study.json``: what a study asked, what became of each condition, its verdict and its figures."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from lvlm_ad._version import versions
+from lvlm_ad.errors import RunError
+from lvlm_ad.files import read_file, write_file
+from lvlm_ad.limits import MANIFEST_BYTES, check_plain
+from lvlm_ad.runs import read_run
+from lvlm_ad.runs.fields import Amount, Count, Values
+from lvlm_ad.runs.run import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lvlm_ad.metrics.stability import Measured
+    from lvlm_ad.runs import Run
+    from lvlm_ad.studies.runner import Result, StudyResults
+
+__all__ = ["STUDY_FILE", "STUDY_VERSION", "ConditionRecord", "LeftOut", "Number", "Record", "Study", "study_record"]
+
+STUDY_FILE = "study.json"
+
+STUDY_VERSION = 1
+"""The schema of ``study.json``; a higher one is refused."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """A part of ``study.json``. Fields of later versions are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Number(Record):
+    """A number with its 95 % interval over the choice of images."""
+
+    value: Finite | None
+    """None: undefined, see ``reason``."""
+    interval: tuple[Finite, Finite] | None = None
+    reason: str = ""
+    """Why there is no value or no interval."""
+
+    @classmethod
+    def of(cls, measured: Measured) -> Self:
+        """Record what a function of ``lvlm_ad.metrics.stability`` returned."""
+        return cls(value=measured.value, interval=measured.interval, reason=measured.reason)
+
+
+class ConditionRecord(Record):
+    """A condition, and what became of it."""
+
+    name: str
+    factor: str
+    """What it varies; "" for the base."""
+    level: str
+    settings: Values
+    """What differs from the base, as of ``--set``."""
+    run: str | None
+    """The name of its run's folder beside ``study.json``; None: there is no run."""
+    problem: str = ""
+    """Why there is no run."""
+    answered: Count = 0
+    """Images with a usable answer; the others are left out of figures."""
+    missing: Count = 0
+    cost_usd: Amount | None = None
+    """Of all its answers, stored ones included; None if unknown."""
+    seconds: Amount | None = None
+    """Median time of an image's answers when they were asked."""
+
+
+class LeftOut(Record):
+    """Something that the study does not measure."""
+
+    what: str
+    reason: str
+
+
+class Study(Record):
+    """The content of ``study.json``.
+
+    Example, reading a study back::
+
+        study = Study.read(Path("runs/studies/stability-gpt-4o-mvtec"))
+        study.verdict
+        figures = StabilityFigures.model_validate(study.figures)
+    """
+
+    schema_version: Annotated[int, Field(ge=1, le=STUDY_VERSION)] = STUDY_VERSION
+    kind: str
+    """Which study, such as "stability"; it says what ``figures`` holds."""
+    name: str
+    """The name of its folder."""
+    model: str
+    """The model of the base, as tables name it."""
+    method: str
+    dataset: str
+    """What was measured, such as "mvtec (part): 100 images, 15 categories"."""
+    fingerprint: str
+    """SHA-256 over the images, labels and masks."""
+    images: Count
+    available: Count
+    """How many images there were to choose from."""
+    seed: int
+    state: Literal["complete", "capped", "incomplete", "interrupted"]
+    """complete: every condition answered every image; capped: --max-cost left some unasked; interrupted: by Ctrl-C;
+    incomplete: a condition failed, or answers are unusable."""
+    verdict: str
+    """One sentence."""
+    conditions: list[ConditionRecord]
+    left_out: list[LeftOut] = []
+    spent_usd: Amount = 0.0
+    """What the command that wrote this spent; answers stored before cost nothing."""
+    figures: dict[str, Any]
+    """What the study measured, by its kind: ``StabilityFigures`` for stability."""
+    versions: dict[str, str]
+    written: str
+    """UTC, ISO 8601."""
+
+    @field_validator("figures")
+    @classmethod
+    def _check_figures(cls, figures: dict[str, Any]) -> dict[str, Any]:
+        check_plain(figures)
+        return figures
+
+    @classmethod
+    def read(cls, folder: Path) -> Study:
+        """Read a study.
+
+        Args:
+            folder: the study's folder, or ``study.json`` itself.
+
+        Raises:
+            RunError: the file is missing or damaged, or a newer version wrote it.
+
+        Example:
+            >>> Study.read(Path("no-study"))
+            Traceback (most recent call last):
+            ...
+            lvlm_ad.errors.RunError: The run no-study is incomplete: study.json cannot be read (...).
+        """
+        folder = folder.parent if folder.name == STUDY_FILE else folder
+        with reading(folder, STUDY_FILE) as path:
+            return cls.model_validate_json(read_file(path, MANIFEST_BYTES))
+
+    def write(self, folder: Path) -> Path:
+        """Write the study into its folder and return the file's path.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        path = folder / STUDY_FILE
+        text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_file(path, text)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}.") from error
+        return path
+
+    def runs(self, folder: Path) -> dict[str, Run]:
+        """Read the runs of a study in its folder, by the names of their conditions.
+
+        Raises:
+            RunError: a run is missing or damaged, or the study names a run outside its folder.
+        """
+        found = {}
+        for one in self.conditions:
+            if one.run is None:
+                continue
+            if Path(one.run).name != one.run:
+                raise RunError(f"{folder / STUDY_FILE} names the run {one.run!r:.200}, which is not in its folder.")
+            found[one.name] = read_run(folder / one.run)
+        return found
+
+
+def study_record(
+    kind: str, results: StudyResults, verdict: str, figures: dict[str, Any], left_out: Sequence[LeftOut] = ()
+) -> Study:
+    """Make the record of a study that ends now.
+
+    Args:
+        kind: which study.
+        results: its conditions; the base has a run.
+        verdict: one sentence.
+        figures: what was measured: values that JSON can hold, without NaN.
+        left_out: what the study does not measure.
+    """
+    base = results.results[0]
+    assert base.run is not None  # noqa: S101 - a study without its base is an error of its own
+    manifest, config = base.run.manifest, results.design.config
+    return Study(
+        kind=kind,
+        name=results.design.name,
+        model=manifest.model.name,
+        method=manifest.method.name,
+        dataset=manifest.dataset.summary,
+        fingerprint=manifest.dataset.fingerprint,
+        images=manifest.dataset.n_images,
+        available=results.design.images.available,
+        seed=config.seed,
+        state=_state(results),
+        verdict=verdict,
+        conditions=[_condition(one) for one in results.results],
+        left_out=list(left_out),
+        spent_usd=results.spent,
+        figures=figures,
+        versions=versions(),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _state(results: StudyResults) -> Literal["complete", "capped", "incomplete", "interrupted"]:
+    if results.interrupted:
+        return "interrupted"
+    records = [record for one in results.results if one.run is not None for record in one.run.predictions]
+    if any(record.status == "unasked" for record in records):
+        return "capped"
+    whole = all(one.run is not None for one in results.results) and all(record.usable for record in records)
+    return "complete" if whole else "incomplete"
+
+
+def _condition(result: Result) -> ConditionRecord:
+    condition, run = result.condition, result.run
+    records = [] if run is None else run.predictions
+    answered = sum(record.usable for record in records)
+    times = [record.seconds for record in records if record.seconds]
+    return ConditionRecord(
+        name=condition.name,
+        factor=condition.factor,
+        level=condition.level,
+        settings=dict(condition.settings),
+        run=None if run is None else run.dir.name,
+        problem=result.problem,
+        answered=answered,
+        missing=len(result.plan.dataset) - answered,
+        cost_usd=None if run is None else run.metrics["usage"]["cost_usd"],
+        seconds=median(times) if times else None,
+    )

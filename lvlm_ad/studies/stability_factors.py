@@ -1,0 +1,142 @@
+"""Figures of the factors: what each level changes against the base, components of variance, and numbers of regions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvlm_ad.errors import MetricError
+from lvlm_ad.methods.regions import numbering_of
+from lvlm_ad.metrics.stability import one_factor, position_bias, repeats, variance_components
+from lvlm_ad.studies.record import Number
+from lvlm_ad.studies.stability_record import ComponentFigures, FactorFigures, LevelFigures, PositionFigures
+from lvlm_ad.studies.stability_repeats import metric_spreads
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.studies.maps import MapDifferences, StudyMaps
+    from lvlm_ad.studies.readings import Readings
+
+__all__ = ["component_figures", "factor_figures", "position_figures"]
+
+
+def factor_figures(
+    readings: Readings, differences: MapDifferences, factor: str, repeated: list[int], threshold: float
+) -> FactorFigures:
+    """Compare the levels of a factor with the base.
+
+    Args:
+        readings: the answers.
+        differences: of maps.
+        factor: its name.
+        repeated: the columns of the base and its repeats.
+        threshold: an answer alarms if its score is at least this.
+    """
+    columns = readings.columns(factor)
+    base, levels = readings.scores[:, repeated], readings.scores[:, columns]
+    found = one_factor(base, levels)
+    by_label = [one_factor(base[rows], levels[rows]).shifts for rows in (~readings.labels, readings.labels)]
+    figures = []
+    for at, column in enumerate(columns):
+        condition = readings.conditions[column]
+        together = readings.scores[:, [0, column]]
+        aurocs = readings.auroc([0, column])
+        change = float(aurocs[1] - aurocs[0])
+        figures.append(
+            LevelFigures(
+                condition=condition.name,
+                level=condition.level,
+                images=int(len(readings.ids) - readings.missing[column]),
+                missing=int(readings.missing[column]),
+                shift=Number.of(found.shifts[at]),
+                shift_good=Number.of(by_label[0][at]),
+                shift_anomalous=Number.of(by_label[1][at]),
+                flip_rate=Number.of(repeats(together, threshold).flip_rate),
+                map_difference=differences.between([0, column]),
+                auroc_change=None if math.isnan(change) else change,
+            )
+        )
+    return FactorFigures(
+        factor=factor,
+        total=Number.of(found.total),
+        excess=Number.of(found.excess),
+        share=Number.of(found.share),
+        shift_variance=found.shift_variance,
+        levels=figures,
+        metrics=metric_spreads(readings, [0, *columns]),
+    )
+
+
+def component_figures(readings: Readings, factor: str, repeated: list[int]) -> ComponentFigures | None:
+    """Compute the components of variance of a factor whose levels were asked again.
+
+    Returns:
+        None if no level has as many answers as the base.
+    """
+    again = readings.columns(f"{factor} again")
+    groups = [repeated]
+    for column in readings.columns(factor):
+        name = readings.conditions[column].name
+        own = [one for one in again if readings.conditions[one].name.startswith(f"{name}-repeat-")]
+        groups.append([column, *own])
+    complete = [group for group in groups if len(group) == len(repeated)]
+    if len(complete) < 2:  # noqa: PLR2004 - one condition has no other to differ from
+        return None
+    found = variance_components(readings.scores[:, complete])
+    return ComponentFigures(
+        factor=factor,
+        images=found.images,
+        answers=len(repeated),
+        image=Number.of(found.image),
+        condition=Number.of(found.condition),
+        interaction=Number.of(found.interaction),
+        repeat=Number.of(found.repeat),
+    )
+
+
+def position_figures(readings: Readings, maps: StudyMaps, seed: int) -> PositionFigures:
+    """Compute how often regions are named by their number, over the base and its other numberings.
+
+    Raises:
+        MetricError: there is no other numbering, or no image has an answer.
+    """
+    columns = [0, *readings.columns("numbering")]
+    if len(columns) == 1:
+        raise MetricError("the numbers of the regions were never changed")
+    numbers: list[NDArray[np.int64]] = []
+    named: list[NDArray[np.float64]] = []
+    for image in range(len(readings.ids)):
+        regions = maps.regions(image, 0)
+        if not regions.count:
+            continue
+        usual = tuple(range(1, regions.count + 1))
+        orders = [numbering_of(regions, _numbering(readings, column)) or usual for column in columns]
+        # An order names the region that bears each number; here each region's number is needed.
+        numbers.append(np.argsort(np.array(orders), axis=1).T + 1)
+        named.append(np.array([_named(readings, image, column, regions.count) for column in columns]).T)
+    found = position_bias(numbers, named, seed=seed)
+    return PositionFigures(
+        images=found.images,
+        numberings=len(columns),
+        numbers=list(found.numbers),
+        frequency=list(found.frequency),
+        effect=[Number.of(one) for one in found.effect],
+        range=Number.of(found.range),
+        slope=Number.of(found.slope),
+        p_value=found.p_value,
+    )
+
+
+def _numbering(readings: Readings, column: int) -> int:
+    return readings.results[column].plan.protocol.numbering
+
+
+def _named(readings: Readings, image: int, column: int, count: int) -> NDArray[np.float64]:
+    """Return for each region whether an answer names it; NaN without an answer."""
+    record = readings.records[column][image]
+    if record.image_score is None:
+        return np.full(count, np.nan)
+    return np.array([float(record.regions.get(number, 0.0) > 0) for number in range(1, count + 1)])

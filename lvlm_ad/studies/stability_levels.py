@@ -1,0 +1,69 @@
+"""The factors of a stability study and their levels: what can be changed about the base that should change nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.presets import preset_names
+
+if TYPE_CHECKING:
+    from lvlm_ad.evaluate import Plan
+
+__all__ = ["FACTORS", "Levels", "factor_levels"]
+
+FACTORS = ("paraphrase", "numbering", "marks", "resolution")
+"""What a study of stability varies, besides asking again; the most important first."""
+
+Levels = Sequence[tuple[str, Mapping[str, Any]]]
+"""Of each level what it is in words, and its settings."""
+
+
+def factor_levels(factor: str, plan: Plan) -> Levels | str:
+    """Return the levels of a factor besides the base, or why it cannot be varied.
+
+    Args:
+        factor: one of ``FACTORS``.
+        plan: the base.
+    """
+    return _LEVELS[factor](plan)
+
+
+def _paraphrases(plan: Plan) -> Levels | str:
+    if plan.method_name != "regions":
+        return f"the paraphrases ask about numbered regions, and the method {plan.method_name} has its own question"
+    prompt = plan.prompt_of(plan.models[0]).name
+    if prompt != "class":
+        return f"the paraphrases are those of the prompt class, and this study asks {prompt}"
+    names = sorted(one for one in preset_names("prompts") if re.fullmatch(r"class-\d+", one))
+    return [(f"prompt {one}", {"prompt": one}) for one in names]
+
+
+def _numberings(plan: Plan) -> Levels | str:
+    if plan.method_name != "regions":
+        return f"only the method regions shows numbers that can be changed, and this study uses {plan.method_name}"
+    return [(f"other numbers, no. {index}", {"numbering": index}) for index in range(1, 65)]
+
+
+def _marks(plan: Plan) -> Levels | str:
+    protocol = plan.protocol
+    if not plan.method.needs_regions:
+        return "no marks are drawn"
+    style = "grey" if protocol.number_style == "contrast" else "contrast"
+    width, size = min(32, 2 * protocol.border_width or 2), min(128, round(1.5 * protocol.number_size))
+    return [
+        (f"numbers in the style {style}", {"number_style": style}),
+        (f"borders of {width} px", {"border_width": width}),
+        (f"numbers of {size} px", {"number_size": size}),
+        (f"borders of {width} px, numbers of {size} px", {"border_width": width, "number_size": size}),
+    ]
+
+
+def _resolutions(plan: Plan) -> Levels | str:
+    side = plan.protocol.image_size
+    sizes = [16 * round(side * factor / 16) for factor in (2 / 3, 4 / 3, 1 / 2, 2)]
+    return [(f"{one} px", {"image_size": one}) for one in sizes if 16 <= one <= 8192]  # noqa: PLR2004 - a protocol's
+
+
+_LEVELS = dict(zip(FACTORS, (_paraphrases, _numberings, _marks, _resolutions), strict=True))

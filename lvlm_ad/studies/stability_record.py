@@ -1,0 +1,169 @@
+"""What ``study.json`` holds of a stability study: the classes of its figures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lvlm_ad.runs.fields import Count
+from lvlm_ad.studies.record import Finite, LeftOut, Number, Record
+
+__all__ = [
+    "AurocNoise",
+    "ComponentFigures",
+    "FactorFigures",
+    "LevelFigures",
+    "PositionFigures",
+    "RepeatFigures",
+    "Spread",
+    "StabilityFigures",
+    "VoteFigures",
+]
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class RepeatFigures(Record):
+    """The base asked several times, about some of the images; see ``lvlm_ad.metrics.stability.repeats``."""
+
+    images: Count
+    """Those with two answers or more."""
+    answers: Count
+    """R, the most answers of an image."""
+    flip_rate: Number
+    """The probability that two answers of one image disagree about the alarm."""
+    unstable_fraction: Share | None
+    """Images whose answers do not all agree; it grows with R."""
+    within_sd: Finite | None
+    """The standard deviation of an image's scores around its own mean."""
+    icc: Number
+    """ICC(1): which part of the variance of scores lies between images."""
+
+
+class Spread(Record):
+    """A metric under several conditions, each in 0..1; None where it is undefined."""
+
+    each: list[Finite | None]
+    sd: Finite | None
+    """Their standard deviation, divisor R - 1; None for fewer than two."""
+    range: Finite | None
+    """Largest minus smallest."""
+
+
+class AurocNoise(Record):
+    """Two sources of error of image AUROC, which must not be mixed up."""
+
+    asking_sd: Finite | None
+    """The standard deviation between two times of asking about the same images."""
+    asking: Finite | None
+    """95 % of differences between two times of asking are below this."""
+    sampling: Finite | None
+    """Half width of the 95 % interval over the choice of images."""
+    factor: Finite | None
+    """The largest change against the base at a level of any factor."""
+    level: str = ""
+    """That level, in words."""
+
+
+class LevelFigures(Record):
+    """One level of a factor against the base, on the images that both answered."""
+
+    condition: str
+    level: str
+    images: Count
+    """Those with an answer at this level."""
+    missing: Count
+    shift: Number
+    """The mean change of the image score."""
+    shift_good: Number
+    shift_anomalous: Number
+    flip_rate: Number
+    """How often base and level disagree about the alarm; repeats of the base alone disagree, too."""
+    map_difference: Number
+    """The mean |difference| of a pixel's score."""
+    auroc_change: Finite | None
+    """Of image AUROC, on the images that both answered."""
+
+
+class FactorFigures(Record):
+    """What a factor does to scores; variances within an image, see ``lvlm_ad.metrics.stability.one_factor``."""
+
+    factor: str
+    total: Number
+    """Over the levels, each asked once; it holds the variance of asking again."""
+    excess: Number
+    """Total minus that of repeats; an estimate below 0 means that none was seen."""
+    share: Number
+    """Of the excess in the sum of both."""
+    shift_variance: Finite | None
+    """Of the levels' mean scores."""
+    levels: list[LevelFigures]
+    metrics: dict[str, Spread]
+    """Each metric over base and levels."""
+
+
+class ComponentFigures(Record):
+    """The components of variance of a factor whose levels were asked several times each."""
+
+    factor: str
+    images: Count
+    answers: Count
+    """R at each level."""
+    image: Number
+    condition: Number
+    interaction: Number
+    repeat: Number
+
+
+class VoteFigures(Record):
+    """What asking k times would give, computed from the answers at hand."""
+
+    k: Count
+    """The price is k times that of one answer."""
+    how: str
+    """mean or median of the k scores."""
+    auroc: Share | None
+    gain: Number
+    """Over one answer."""
+    one_subset: bool
+    """Whether it is all answers together: a single value, not a mean over subsets."""
+    usd_per_image: Finite | None
+    """None: unknown."""
+
+
+class PositionFigures(Record):
+    """Whether a region is named for its number, its pixels being the same."""
+
+    images: Count
+    numberings: Count
+    numbers: list[int]
+    frequency: list[Share]
+    """Of each number how often a region that bears it is named."""
+    effect: list[Number]
+    """Of each number how much more often than the same region is named on average."""
+    range: Number
+    slope: Number
+    """Change of the frequency from one number to the next."""
+    p_value: Share | None
+    """The probability of such a range if numbers do not matter."""
+
+
+class StabilityFigures(Record):
+    """The figures of a stability study; fractions in 0..1. Every interval is over the choice of images."""
+
+    threshold: Finite
+    """An answer alarms if its score is at least this."""
+    repeats: dict[str, RepeatFigures]
+    """By "all", "good" and "anomalous"."""
+    map_test_retest: Number
+    """Mean |difference| of a pixel's score between two times of asking."""
+    metrics: dict[str, Spread]
+    """Each metric over the repeats."""
+    auroc: AurocNoise
+    factors: list[FactorFigures]
+    components: ComponentFigures | None = None
+    votes: list[VoteFigures]
+    positions: PositionFigures | None = None
+    undefined: list[LeftOut]
+    """Figures that could not be computed."""

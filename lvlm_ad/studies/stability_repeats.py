@@ -1,0 +1,170 @@
+"""Figures of the repeats of a base: decisions, scores, maps, metrics and votes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.metrics.curves import placements
+from lvlm_ad.metrics.intervals import Z
+from lvlm_ad.metrics.stability import Measured, repeats, votes
+from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.studies.record import Number
+from lvlm_ad.studies.stability_record import RepeatFigures, Spread, VoteFigures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.metrics.stability import Vote
+    from lvlm_ad.studies.readings import Readings
+
+__all__ = [
+    "asking_difference",
+    "asking_sd",
+    "check_repeats",
+    "mean_of_independent",
+    "metric_spreads",
+    "repeat_figures",
+    "vote_figures",
+]
+
+_DRAWS = 1000
+"""How often each image's answer is drawn from its repeats."""
+
+
+def check_repeats(readings: Readings, columns: Sequence[int]) -> None:
+    """Refuse repeats that are one stored answer.
+
+    Raises:
+        ConfigError: two of the conditions have the same stored answer of an image.
+    """
+    for first, second in pairwise(columns):
+        for image, keys in enumerate(zip(readings.keys(first), readings.keys(second), strict=True)):
+            if keys[0] and keys[0] == keys[1]:
+                names = [readings.conditions[one].name for one in (first, second)]
+                raise ConfigError(
+                    f"{names[0]} and {names[1]} have the same stored answer of {readings.ids[image]}, so it was not "
+                    "asked again: the method's questions must have the option 'repeat'; see docs/methods.md."
+                )
+
+
+def repeat_figures(readings: Readings, columns: Sequence[int], threshold: float) -> dict[str, RepeatFigures]:
+    """Compute how far the answers of repeats differ, for all images and within each label."""
+    groups = {"all": np.ones(len(readings.ids), np.bool_), "good": ~readings.labels, "anomalous": readings.labels}
+    figures = {}
+    for name, rows in groups.items():
+        found = repeats(readings.scores[rows][:, columns], threshold)
+        figures[name] = RepeatFigures(
+            images=found.images,
+            answers=found.answers,
+            flip_rate=Number.of(found.flip_rate),
+            unstable_fraction=found.unstable_fraction,
+            within_sd=found.within_sd,
+            icc=Number.of(found.icc),
+        )
+    return figures
+
+
+def metric_spreads(readings: Readings, columns: Sequence[int]) -> dict[str, Spread]:
+    """Return each metric that is defined under one of the conditions, and how far it spreads."""
+    found = {name: readings.metric(name)[list(columns)] for name in METRIC_NAMES}
+    # Only the scores are at hand to compare conditions on the images that all of them answered.
+    found["image_auroc"] = readings.auroc(columns)
+    return {name: _spread(values) for name, values in found.items() if not np.isnan(values).all()}
+
+
+def _spread(values: NDArray[np.float64]) -> Spread:
+    there = values[~np.isnan(values)]
+    several = there.size > 1
+    return Spread(
+        each=[None if math.isnan(one) else one for one in values.tolist()],
+        sd=float((there - there[0]).std(ddof=1)) if several else None,
+        range=float(np.ptp(there)) if several else None,
+    )
+
+
+def asking_sd(readings: Readings, columns: Sequence[int], seed: int = 0) -> float | None:
+    """Compute the standard deviation of mean image AUROC between two times of asking about the same images.
+
+    For each image one of its R answers is drawn, 1,000 times. An image's answers vary in such draws with (R - 1)/R of
+    their variance, so the result is multiplied by sqrt(R/(R - 1)). It rests on the repeats of every image, and not only
+    on R values of AUROC, as their plain standard deviation does.
+
+    Returns:
+        Exactly 0.0 for a model that repeats itself; None for fewer than two repeats, or without both classes.
+    """
+    answers = len(columns)
+    scores = readings.scores[:, columns]
+    rows = np.flatnonzero(~np.isnan(scores).any(axis=1))
+    if answers < 2 or not rows.size:  # noqa: PLR2004 - one answer has no spread
+        return None
+    draw = np.random.default_rng(seed)
+    drawn = np.take_along_axis(scores[rows], draw.integers(answers, size=(rows.size, _DRAWS)), axis=1)
+    found = []
+    for name in dict.fromkeys(readings.categories.tolist()):
+        of_category = readings.categories[rows] == name
+        labels, table = readings.labels[rows][of_category], drawn[of_category]
+        if labels.any() and not labels.all():
+            found.append(np.array([placements(labels, one)[labels].mean() for one in table.T]))
+    if not found:
+        return None
+    means = np.mean(found, axis=0)
+    return float((means - means[0]).std() * math.sqrt(answers / (answers - 1)))
+
+
+def asking_difference(sd: float | None) -> float | None:
+    """Return what 95 % of differences between two times of asking stay below: 1.96 sqrt(2) times the SD of one."""
+    return None if sd is None else Z * math.sqrt(2) * sd
+
+
+def vote_figures(readings: Readings, columns: Sequence[int]) -> list[VoteFigures]:
+    """Compute what asking k times would give, as a mean over the categories with both classes."""
+    costs = readings.costs[:, columns]
+    usd = None if np.isnan(costs).all() else float(np.nanmean(costs))
+    figures: list[VoteFigures] = []
+    ways: tuple[Literal["mean", "median"], ...] = ("mean", "median")
+    for how in ways:
+        by_category = []
+        for name in dict.fromkeys(readings.categories.tolist()):
+            rows = np.flatnonzero(readings.categories == name)
+            if readings.labels[rows].any() and not readings.labels[rows].all():
+                by_category.append(votes(readings.labels[rows], readings.scores[rows][:, columns], how))
+        figures += [_vote(together, how, usd) for together in zip(*by_category, strict=True)]
+    return figures
+
+
+def _vote(together: Sequence[Vote], how: str, usd: float | None) -> VoteFigures:
+    aurocs = [one.auroc for one in together if one.auroc is not None]
+    k = together[0].k
+    return VoteFigures(
+        k=k,
+        how=how,
+        auroc=float(np.mean(aurocs)) if aurocs else None,
+        gain=Number.of(mean_of_independent([one.gain for one in together])),
+        one_subset=together[0].one_subset,
+        usd_per_image=None if usd is None else k * usd,
+    )
+
+
+def mean_of_independent(parts: Sequence[Measured]) -> Measured:
+    """Return the mean of independent numbers: the half width of its interval is the root of the sum of squares over K.
+
+    A part without a value is left out; if one has no interval, the mean has none.
+    """
+    there = [one for one in parts if one.value is not None]
+    if not there:
+        return parts[0]
+    value = float(np.mean([one.value for one in there]))
+    without = next((one for one in there if one.interval is None), None)
+    if without is not None:
+        return Measured(value, None, without.reason)
+    below, above = (
+        math.hypot(*(one.interval[side] - one.value for one in there)) / len(there)  # type: ignore[index,operator]
+        for side in (0, 1)
+    )
+    return Measured(value, (value - below, value + above))

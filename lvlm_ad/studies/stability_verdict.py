@@ -1,0 +1,55 @@
+"""The verdict of a stability study: can the model choose between two versions of a product 2 points apart?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lvlm_ad.metrics.stability import images_for_auroc
+
+if TYPE_CHECKING:
+    from lvlm_ad.studies.stability_record import AurocNoise
+
+__all__ = ["WANTED", "verdict"]
+
+WANTED = 0.02
+"""The difference of image AUROC that is to be told: 2 points."""
+
+
+def verdict(noise: AurocNoise, auroc: float | None, images: int, categories: int, wanted: float = WANTED) -> str:
+    """Say in a sentence whether a difference of image AUROC between two versions of a model can be believed.
+
+    Two versions may seem to differ for three reasons that are not the versions: they were asked at another time, in
+    another way, or about images that happen to suit one of them. The first two are compared with the difference
+    wanted, then the third.
+
+    Args:
+        noise: the errors of image AUROC.
+        auroc: image AUROC of the base; None: undefined.
+        images: how many images there are.
+        categories: of how many categories.
+        wanted: the difference, in 0..1.
+
+    Example:
+        >>> from lvlm_ad.studies.stability_record import AurocNoise
+        >>> noise = AurocNoise(asking_sd=0.01, asking=0.028, sampling=0.05, factor=None)
+        >>> verdict(noise, 0.9, 100, 1)
+        'No: asking again alone changes image AUROC by up to 2.8 points, so 2 points between two versions mean nothing.'
+    """
+    points = f"{100 * wanted:g} points"
+    known = [(noise.asking, "asking again"), (noise.factor, noise.level)]
+    worst, reason = max(((size, words) for size, words in known if size is not None), default=(None, ""))
+    if worst is None or auroc is None:
+        return "Nothing can be said yet: the base was not answered twice about good and anomalous images."
+    said = f"changes image AUROC by up to {100 * worst:.1f} points"
+    if worst >= wanted:
+        return f"No: {reason} alone {said}, so {points} between two versions mean nothing."
+    said = f"{reason} {said}" if worst else "nothing that was varied changes image AUROC"
+    if noise.sampling is None:
+        return f"Not with these {images} images, which are too few for an interval; {said}."
+    if noise.sampling > wanted:
+        needed = 2 * categories * images_for_auroc(min(auroc, 0.999), wanted, categories)
+        return (
+            f"Not with these {images} images, which give image AUROC to ±{100 * noise.sampling:.1f} points; about "
+            f"{needed} would be needed for ±{points}, although {said}."
+        )
+    return f"Yes: {said}, and {images} images give it to ±{100 * noise.sampling:.1f} points."
