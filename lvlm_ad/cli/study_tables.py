@@ -84,7 +84,7 @@ def _factor_row(one: FactorFigures) -> tuple[str, ...]:
     changes = [level.auroc_change for level in one.levels if level.auroc_change is not None]
     total = one.total.value
     return (
-        f"{one.factor}, {len(one.levels)} levels",
+        f"{one.factor}, {len(one.levels)} level{'' if len(one.levels) == 1 else 's'}",
         _percent(max(flips, key=lambda flip: flip.value or 0.0)) if flips else _NONE,
         _NONE if total is None else f"{max(total, 0.0) ** 0.5:.3f}",
         _percent(one.share),

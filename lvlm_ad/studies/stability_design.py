@@ -106,8 +106,6 @@ def _check_base(plan: Plan) -> None:
     for setting in _OWN_SETTINGS:
         if getattr(plan.protocol, setting):
             raise ConfigError(f"A study of stability sets {setting} itself; leave --set {setting}=... out.")
-    if plan.method_name == "votes":
-        raise ConfigError("A study of stability asks once and computes votes itself; use --method regions.")
 
 
 def _repeated(name: str, factor: str, settings: Mapping[str, Any], repeats: int, words: str = "") -> list[Condition]:

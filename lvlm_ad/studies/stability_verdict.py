@@ -1,4 +1,4 @@
-"""The verdict of a stability study: can the model choose between two versions of a product 2 points apart?"""
+"""The verdict of a stability study: can it choose between two versions of a model that are 2 points apart?"""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ def verdict(noise: AurocNoise, auroc: float | None, images: int, categories: int
         >>> from lvlm_ad.studies.stability_record import AurocNoise
         >>> noise = AurocNoise(asking_sd=0.01, asking=0.028, sampling=0.05, factor=None)
         >>> verdict(noise, 0.9, 100, 1)
-        'No: asking again alone changes image AUROC by up to 2.8 points, so 2 points between two versions mean nothing.'
+        'Too unstable to tell two versions 2 points apart: asking again alone changes image AUROC by up to 2.8 points.'
     """
-    points = f"{100 * wanted:g} points"
+    task = f"to tell two versions {100 * wanted:g} points apart"
     known = [(noise.asking, "asking again"), (noise.factor, noise.level)]
     worst, reason = max(((size, words) for size, words in known if size is not None), default=(None, ""))
     if worst is None or auroc is None:
         return "Nothing can be said yet: the base was not answered twice about good and anomalous images."
     said = f"changes image AUROC by up to {100 * worst:.1f} points"
     if worst >= wanted:
-        return f"No: {reason} alone {said}, so {points} between two versions mean nothing."
+        return f"Too unstable {task}: {reason} alone {said}."
     said = f"{reason} {said}" if worst else "nothing that was varied changes image AUROC"
     if noise.sampling is None:
-        return f"Not with these {images} images, which are too few for an interval; {said}."
+        return f"Too few images {task}: with {images} image AUROC has no interval; {said}."
     if noise.sampling > wanted:
         needed = 2 * categories * images_for_auroc(min(auroc, 0.999), wanted, categories)
         return (
-            f"Not with these {images} images, which give image AUROC to ±{100 * noise.sampling:.1f} points; about "
-            f"{needed} would be needed for ±{points}, although {said}."
+            f"Too few images {task}: {images} give image AUROC to ±{100 * noise.sampling:.1f} points, and about "
+            f"{needed} are needed; otherwise it is stable enough: {said}."
         )
-    return f"Yes: {said}, and {images} images give it to ±{100 * noise.sampling:.1f} points."
+    return f"Stable enough {task}: {said}, and {images} images give it to ±{100 * noise.sampling:.1f} points."

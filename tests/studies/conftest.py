@@ -82,3 +82,15 @@ def asked(tmp_path):
         return [line for line in lines if line in others] if others else [line for line in lines if " " in line]
 
     return read
+
+
+@pytest.fixture
+def options(blocks, tmp_path):
+    """A function that returns the options of the command whose base is that of ``base``."""
+
+    def make(**settings):
+        settings = {**SETTINGS, "log": str(tmp_path / "asked.txt"), **settings}
+        chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+        return ["-m", MODEL, "--data", str(blocks), "--out", str(tmp_path / "out"), "--resamples", "0", *chosen]
+
+    return make

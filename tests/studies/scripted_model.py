@@ -33,6 +33,8 @@ class ScriptedOptions(BackendOptions):
     """Standard deviation of an offset that each text has."""
     distraction: float = 0.0
     """What is added for each percent of the picture that marks cover."""
+    points: bool = True
+    """Whether it names the defective block, by its usual number whatever number is drawn there."""
     named: float = 0.0
     """Probability that it names the favourite number, whatever is there."""
     favourite: int = 3
@@ -91,7 +93,7 @@ class Scripted:
         score = 0.4 + options.own * normal(index) + options.noise * normal(asked)
         score += options.sharpness * (defect is not None) + options.wording * normal(request.text)
         score = min(1.0, max(0.0, score + options.distraction * ink))
-        named = {} if defect is None else {defect: 0.8}
+        named = {defect: 0.8} if options.points and defect is not None else {}
         if unit(asked, "named") < options.named:
             named[options.favourite] = 0.7
         self.write(f"{index} {repeat} {hashlib.sha256(repr(asked).encode()).hexdigest()}")

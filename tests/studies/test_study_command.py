@@ -1,0 +1,86 @@
+"""``lvlm-ad study stability`` as a command: what it prints, its exit status, and what it survives."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SMALL = ("--images", "12", "--repeats", "2", "--levels", "1")
+CONDITIONS = 6
+"""Base, repeat, paraphrase, numbering, marks, resolution."""
+
+
+def test_the_verdict_comes_first(lvlm_ad_command, options):
+    """The first line is the verdict; a table, what is left out and the folder follow."""
+    done = lvlm_ad_command("study", "stability", *options(noise=0.05), *SMALL)
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("Too unstable to tell two versions 2 points apart: ")
+    for text in ("asking again", "paraphrase, 1 level ", "resolution, 1 level ", "ICC", "2 times the price"):
+        assert text in done.stdout
+    assert "stability-Scripted-regions-folder" in done.stderr
+
+
+def test_json_is_one_object(lvlm_ad_command, options):
+    """--json prints study.json with its folder, and nothing else on stdout; --dry-run its price."""
+    priced = lvlm_ad_command("study", "stability", *options(), *SMALL, "--dry-run", "--json")
+    price = json.loads(priced.stdout)
+    assert (price["questions"], price["to_ask"], len(price["conditions"])) == (72, 72, CONDITIONS)
+    assert price["precision"]["flip_rate_half_width"] == pytest.approx(1.96 * (0.09 / 12) ** 0.5, rel=1e-3)
+    done = lvlm_ad_command("study", "stability", *options(), *SMALL, "--json")
+    study = json.loads(done.stdout)
+    assert (study["kind"], study["state"], study["images"]) == ("stability", "complete", 12)
+    assert study["dir"].endswith("studies/stability-Scripted-regions-folder")
+    shown = lvlm_ad_command("study", "stability", *options(), *SMALL, "--dry-run")
+    assert "72 questions, 72 already answered, 0 to ask" in shown.stdout
+    assert "Expected precision: flip rate of 10 % to ±17.0 points" in shown.stdout
+
+
+def test_a_capped_study_has_status_3(lvlm_ad_command, options):
+    """What is missing is said, and what to do about it."""
+    done = lvlm_ad_command("study", "stability", *options(), *SMALL, "--max-cost", "0.02", "--concurrency", "1")
+    assert done.returncode == 3
+    assert "paraphrase-1: 12 of 12 images have no usable answer." in done.stdout
+    assert "--max-cost ended the study early" in done.stdout
+
+
+def test_a_mistake_has_status_2(lvlm_ad_command, options):
+    """A wrong name is one line with the nearest right one."""
+    done = lvlm_ad_command("study", "stability", *options(), "--factor", "paraphrases")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There is no factor 'paraphrases'. Did you mean 'paraphrase'?" in done.stderr
+
+
+def until(holds, seconds=120.0):
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL and SIGINT are POSIX's")
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGINT"])
+def test_an_interrupted_study_goes_on(options, asked, lvlm_ad_process, tmp_path, end):
+    """Killed in the third condition, the same command asks only what is missing; after Ctrl-C it says what it can."""
+    command = [sys.executable, "-m", "lvlm_ad", "study", "stability", *options(pause=0.05, noise=0.05), *SMALL]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    until(lambda: len(asked()) > 2 * 12)
+    os.kill(process.pid, getattr(signal, end))
+    text, _ = process.communicate(timeout=60)
+    before = len(asked())
+    assert before < CONDITIONS * 12
+    if end == "SIGINT":
+        assert process.returncode == 130
+        assert text.startswith("Too unstable")
+        assert "paraphrase-1: no answers (interrupted)." in text
+    done = lvlm_ad_process(*command[3:])
+    assert done.returncode == 0, done.stderr
+    # Two questions at most were under way when it was killed, and none after Ctrl-C.
+    assert len(asked()) - len(set(asked())) <= (2 if end == "SIGKILL" else 0)
+    assert len(set(asked())) == CONDITIONS * 12
