@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.methods.regions import numbering_of
+from lvlm_ad.methods import numbers_of
 from lvlm_ad.metrics.stability import one_factor, position_bias, repeats, variance_components
 from lvlm_ad.studies.record import Number
 from lvlm_ad.studies.stability_record import ComponentFigures, FactorFigures, LevelFigures, PositionFigures
@@ -17,7 +17,7 @@ from lvlm_ad.studies.stability_repeats import metric_spreads
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.studies.maps import MapDifferences, StudyMaps
+    from lvlm_ad.studies.maps import MapDifferences
     from lvlm_ad.studies.readings import Readings
 
 __all__ = ["component_figures", "factor_figures", "position_figures"]
@@ -97,7 +97,7 @@ def component_figures(readings: Readings, factor: str, repeated: list[int]) -> C
     )
 
 
-def position_figures(readings: Readings, maps: StudyMaps, seed: int) -> PositionFigures:
+def position_figures(readings: Readings, seed: int) -> PositionFigures:
     """Compute how often regions are named by their number, over the base and its other numberings.
 
     Raises:
@@ -108,15 +108,15 @@ def position_figures(readings: Readings, maps: StudyMaps, seed: int) -> Position
         raise MetricError("the numbers of the regions were never changed")
     numbers: list[NDArray[np.int64]] = []
     named: list[NDArray[np.float64]] = []
-    for image in range(len(readings.ids)):
-        regions = maps.regions(image, 0)
-        if not regions.count:
+    indexes = [readings.results[column].plan.protocol.numbering for column in columns]
+    for image, record in enumerate(readings.records[0]):
+        if not record.n_regions:
             continue
-        usual = tuple(range(1, regions.count + 1))
-        orders = [numbering_of(regions, _numbering(readings, column)) or usual for column in columns]
+        usual = tuple(range(1, record.n_regions + 1))
+        orders = [numbers_of(record.division, record.n_regions, index) or usual for index in indexes]
         # An order names the region that bears each number; here each region's number is needed.
         numbers.append(np.argsort(np.array(orders), axis=1).T + 1)
-        named.append(np.array([_named(readings, image, column, regions.count) for column in columns]).T)
+        named.append(np.array([_named(readings, image, column, record.n_regions) for column in columns]).T)
     found = position_bias(numbers, named, seed=seed)
     return PositionFigures(
         images=found.images,
@@ -128,10 +128,6 @@ def position_figures(readings: Readings, maps: StudyMaps, seed: int) -> Position
         slope=Number.of(found.slope),
         p_value=found.p_value,
     )
-
-
-def _numbering(readings: Readings, column: int) -> int:
-    return readings.results[column].plan.protocol.numbering
 
 
 def _named(readings: Readings, image: int, column: int, count: int) -> NDArray[np.float64]:

@@ -52,7 +52,7 @@ def stability_figures(
     undefined: list[LeftOut] = []
     positions: PositionFigures | None = None
     try:
-        positions = position_figures(readings, maps, seed)
+        positions = position_figures(readings, seed)
     except MetricError as error:
         undefined.append(LeftOut(what="positions", reason=str(error)))
     components = component_figures(readings, cross, repeated) if cross else None

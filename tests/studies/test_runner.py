@@ -58,8 +58,7 @@ def test_readings_are_arrays_of_the_runs(base):
     assert (readings.input_tokens == 1000).all()
     assert readings.auroc([0, 1]).tolist() == [readings.metric("image_auroc")[one] for one in (0, 1)]
     with StudyMaps.opened(readings) as maps:
-        assert maps.comparable([0, 2])
-        assert not maps.comparable([0, 1])
+        assert maps.alike(0) == [0, 2]
         row = next(row for row, record in enumerate(first) if record.regions)
         scores, areas = maps.cells(row, [0, 2])
         assert areas.tolist() == [1600.0] * 16
