@@ -51,7 +51,7 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
 
     Estimates by the method of moments from the mean squares of the two-way table with replicates, images random
     (Searle, Casella and McCulloch, Variance Components, 1992, chapter 4). Intervals: the jackknife over images,
-    of image and repeat on the logarithm.
+    of image and repeat on the cube root.
 
     Args:
         y: ``(n, A, R)``, the score of image i under condition a in repeat r; A is 2 or more. Images that lack an answer

@@ -51,8 +51,8 @@ class OneFactor:
 def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     """Compare the spread over a factor's levels with that over repeats of the base.
 
-    Intervals of variances: the jackknife over images, of repeat and total on the logarithm,
-    of share on that of total over repeat.
+    Intervals of variances: the jackknife over images, of repeat and total on the cube root,
+    of share on the logarithm of total over repeat.
 
     Args:
         base_repeats: ``(n, R)``, scores of the base, asked R times; NaN or None where an answer is missing.

@@ -104,7 +104,7 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
         ((1.0, 0.0), [0.5, -0.5], 1.0, -1.0)
     """
     pairs = [_answered(at, *one) for at, one in enumerate(zip(numbers, named, strict=True))]
-    pairs = [(own, marked) for own, marked in pairs if own.size]
+    pairs = _in_order([(own, marked) for own, marked in pairs if own.size])
     if not pairs:
         raise MetricError("No image has an answer, so nothing is known about numbers; ask again what is missing.")
     levels = np.unique(np.concatenate([own.ravel() for own, _ in pairs]))
@@ -138,6 +138,15 @@ def _answered(at: int, numbers: Any, named: Any) -> tuple[NDArray[np.int64], NDA
         raise MetricError(f"Image {at}: an answer has NaN for some regions only; a missing answer has it for all.")
     there = ~missing.any(axis=0)
     return own[:, there].astype(np.int64), (marked[:, there] > 0).astype(np.float64)
+
+
+def _in_order(
+    pairs: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]],
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Sort regions within images, and images: which shuffle an image gets must not depend on the order they came in."""
+    orders = [np.lexsort([*marked.T, *own.T]) for own, marked in pairs]
+    in_order = [(own[order], marked[order]) for (own, marked), order in zip(pairs, orders, strict=True)]
+    return sorted(in_order, key=lambda pair: (pair[0].tobytes(), pair[1].tobytes()))
 
 
 def _sums(place: NDArray[np.intp], named: NDArray[np.float64], levels: NDArray[np.int64]) -> _Image:

@@ -101,7 +101,8 @@ def votes(labels: ArrayLike, scores: ArrayLike, how: Literal["mean", "median"] =
 
     g(k) is the mean over all subsets of k answers of the AUROC of their mean or median: a U-statistic (Hoeffding, Ann.
     Math. Stat. 19:293-325, 1948), unbiased for asking k times. With more than 1,000 subsets, 1,000 are drawn with a
-    fixed seed. The interval of the gain is the jackknife's over the images of each class.
+    fixed seed. The interval of the gain is the jackknife's over the images of each class; with ten images of a class
+    it is wider than need be.
 
     Args:
         labels: ``(n,)``, not 0 if anomalous.

@@ -37,20 +37,6 @@ def test_components_are_those_of_the_mean_squares():
     assert found.interaction_and_repeat.value is None
 
 
-def test_components_are_recovered_on_average():
-    """Over 300 simulated studies the mean of each estimate is the true component, negative estimates included."""
-    draw = np.random.default_rng(1)
-    found = [variance_components(simulated(draw, 20)) for _ in range(300)]
-    means = {
-        name: np.mean([getattr(one, name).value for one in found])
-        for name in ("image", "condition", "interaction", "repeat")
-    }
-    assert means["image"] == pytest.approx(0.04, rel=0.05)
-    assert means["condition"] == pytest.approx(0.0025, rel=0.1)
-    assert means["interaction"] == pytest.approx(0.01, rel=0.05)
-    assert means["repeat"] == pytest.approx(0.0225, rel=0.05)
-
-
 def test_a_negative_estimate_is_kept_and_shown_as_zero():
     """Rounding it up at once would make averages too high."""
     found = variance_components([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.6], [0.6, 0.5]]])

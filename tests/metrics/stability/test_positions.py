@@ -112,12 +112,12 @@ def test_a_missing_answer_is_left_out():
     assert found.images == 5
 
 
-def test_the_order_of_images_and_regions_changes_no_effect():
-    """Regions have no order but that of their numbers."""
+def test_the_order_of_images_and_regions_changes_nothing():
+    """Regions have no order but that of their numbers; the shuffles do not depend on it either."""
     numbers, named = random_images(np.random.default_rng(4), [4] * 6)
     found = position_bias(numbers, named)
     other = position_bias([one[::-1] for one in numbers[::-1]], [one[::-1] for one in named[::-1]])
-    assert [one.value for one in other.effect] == pytest.approx([one.value for one in found.effect], abs=1e-12)
+    assert other == found
 
 
 def test_a_model_that_names_the_same_pixels_has_no_effect_at_all():
