@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lvlm_ad.cli import shell
-from lvlm_ad.errors import ConfigError
+from lvlm_ad.errors import ConfigError, listed
 from lvlm_ad.escape import escaped
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 data = typer.Typer(
     help="Download, check or describe a data set; draw the demo.", no_args_is_help=True, rich_markup_mode=None
 )
+
+_KINDS_SHOWN = 12
+"""Kinds of defect that a line of a table names; a list may have a kind for each image."""
 
 DatasetName = Annotated[
     str | None,
@@ -229,7 +232,7 @@ def info(
     table = Table("Category", *columns.values(), "Defects", box=None, pad_edge=False)
     for row in rows:
         numbers = [str(row[name]) for name in columns]
-        table.add_row(escaped(row["category"]), *numbers, escaped(", ".join(row["defects"])))
+        table.add_row(escaped(row["category"]), *numbers, escaped(listed(row["defects"], _KINDS_SHOWN)))
     console = shell.table_console()
     split = f", split {loaded.split}" if loaded.split else ""
     console.print(f"{loaded.name}{split}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}")

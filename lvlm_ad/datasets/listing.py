@@ -20,7 +20,7 @@ from lvlm_ad.datasets.labels import read_label
 from lvlm_ad.datasets.masks import Peers, Threshold, file_threshold, read_mask
 from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized
 from lvlm_ad.datasets.sample import Dataset, Sample
-from lvlm_ad.errors import DataError, ImageError
+from lvlm_ad.errors import DataError, ImageError, listed
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets.tables import Row
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Severity: TypeAlias = Literal["error", "warning"]
 
 _PROBED_MASKS = 3
+_NAMED = 8
+"""Names that a note lists; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +353,8 @@ def _in_order(images: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, ...
 def _unclear_kinds(samples: Iterable[Sample]) -> Iterator[str]:
     unclear = sorted({one.defect for one in samples if one.is_labelled and not read_label(one.defect).kind})
     if unclear:
-        yield f"Read as kinds of defect: {', '.join(map(shown, unclear))}. If one means normal, call its folder good."
+        kinds = listed([*map(shown, unclear)], _NAMED)
+        yield f"Read as kinds of defect: {kinds}. If one means normal, call its folder good."
 
 
 def _shared_images(samples: Iterable[Sample], references: Mapping[str, Sequence[Path]]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +38,8 @@ _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "make.js", "galle
 _REPORT_SCRIPTS = (*_SCRIPTS, "binomial.js", "figures.js", "decisions.js")
 _STATUSES = ("ok", "partial", "refused", "unparsable", "truncated", *UNANSWERED)
 _EXAMPLE_LENGTH = 200
+_WIDEST = 10
+"""Metrics in a table that fits a usual screen."""
 _VARIES = "how much each value would vary with other test images of the same categories"
 
 
@@ -138,6 +140,8 @@ def _gallery(
 def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
     manifest, metrics = run.manifest, current_intervals(run.metrics)
     choices = choice_tables(metrics)
+    # A method that asks questions gives no map.
+    titles = {name: head for name, head in titles_of([metrics]).items() if not (choices and name.startswith("pixel"))}
     return {
         "title": f"{manifest.row_name} on {manifest.dataset.name}",
         "made": manifest.started[:10],
@@ -146,10 +150,8 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "condition": f"{manifest.dataset.summary}; {_division(run)}",
         "tiles": _answer_tiles(run),
         "choices": choices,
-        # A method that asks questions gives no map.
-        "titles": {
-            name: head for name, head in titles_of([metrics]).items() if not (choices and name.startswith("pixel"))
-        },
+        "titles": titles,
+        "title_parts": _parts_of(titles, reported_of(metrics)),
         "shape_titles": {
             name: _SHAPE_TITLES[name] for name in _SHAPE_TITLES if name in metrics["mean"].get("shapes", {})
         },
@@ -164,6 +166,14 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "heading": "Images",
         "settings": _settings(run),
     }
+
+
+def _parts_of(titles: Mapping[str, str], first: Collection[str]) -> list[dict[str, str]]:
+    """Return the metrics of each table: a table of its own for those that authors report, if one were too wide."""
+    if len(titles) <= _WIDEST:
+        return [dict(titles)]
+    parts = ({name: head for name, head in titles.items() if (name in first) == own} for own in (True, False))
+    return [part for part in parts if part]
 
 
 def _reported_notes(metrics: Mapping[str, Any]) -> list[str]:

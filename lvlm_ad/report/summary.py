@@ -43,13 +43,13 @@ def curves_of(run: Run) -> dict[str, dict[str, NDArray[np.float64]]]:
 
     "image_roc" and "pixel_roc": false-positive and true-positive rate; "image_pr" and "pixel_pr": recall and precision;
     "pro": false-positive rate of pixels and mean overlap with the defects. Undefined curves are missing. The pixel
-    curves of an own map go through the thresholds at which its pixels were counted.
+    curves of an own map go through the thresholds at which its pixels were counted; a method without maps has none.
     """
     by_category = {}
     for category, (indices, images) in measured_categories(run).items():
         labels = images.labels.astype(np.int64)
         curves = _curves("image", steps_of(images.scores, labels, 1 - labels))
-        if indices and images.histograms is not None:
+        if indices and images.histograms is not None and run.manifest.method.places:
             curves |= _curves("pixel", images.histograms.steps())
         by_category[category] = curves
     return by_category

@@ -1,5 +1,6 @@
 """A folder of the user: the layout of MVTec AD, folders side by side, or a CSV file."""
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -351,3 +352,16 @@ def test_the_folder_above_need_not_be_listable(tmp_path, monkeypatch, name):
 
     monkeypatch.setattr(os, "listdir", refuse)
     assert len(load_dataset("folder", root)) == 1
+
+
+def test_info_counts_the_kinds_that_a_line_has_no_room_for(tmp_path, lvlm_ad_command):
+    """A folder with a kind for each image has a short line; --json names all kinds."""
+    picture(tmp_path / "nut" / "good" / "0.png")
+    for number in range(60):
+        picture(tmp_path / "nut" / f"kind-of-defect-{number:02}" / "0.png", number)
+    shown = lvlm_ad_command("data", "info", "--data", tmp_path / "nut").stdout
+    assert "48 more" in shown
+    assert "kind-of-defect-11" in shown
+    assert "kind-of-defect-12" not in shown
+    info = json.loads(lvlm_ad_command("data", "info", "--data", tmp_path / "nut", "--json").stdout)
+    assert len(info["defects"]["nut"]) == 60

@@ -219,6 +219,8 @@ def test_pages_show_accuracies_and_letters(made, tmp_path):
     assert "40 unparsable" in page
     assert "Defect Analysis: chose nothing (unparsable), right is C." in page
     assert "Pixel AUROC</dt>" not in page
+    assert "Images: ROC" in page
+    assert "Pixels: ROC" not in page, "a method without maps has no pixels by score"
     runs = [read_run(found[name].dir) for name in ("Knows", "Locates")]
     both = write_comparison(runs, tmp_path / "both", resamples=100, pictures=False).read_text(encoding="utf-8")
     assert "Accuracy of answers to questions" in both

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import runpy
 import shutil
 from contextlib import ExitStack
@@ -328,6 +329,19 @@ def test_tables_and_pages_lead_with_what_authors_report(benches, tmp_path):
     assert page.index("SegF1") < page.index("Image AUROC")
     assert "By lighting" in page
     assert "mean + 3 standard deviations" in page
+
+
+def test_a_page_with_many_metrics_has_two_tables(benches, tmp_path):
+    """LOCO's six metrics of its authors stand in a table before the seven, so that neither scrolls sideways."""
+    page = write_report(benches("loco")["contrast"], tmp_path / "loco", pictures=False).read_text()
+    first, second = (page.index(f'aria-label="Metrics by category, table {number}"') for number in (1, 2))
+    heads = [re.sub("<[^>]*>", "", part[: part.index("</tr>")]) for part in (page[first:], page[second:])]
+    assert "AU-sPRO@0.05" in heads[0]
+    assert "Pixel AUROC" not in heads[0]
+    assert "AU-sPRO" not in heads[1]
+    assert "Pixel AUROC" in heads[1]
+    page = write_report(benches("ad2")["contrast"], tmp_path / "ad2", pictures=False).read_text()
+    assert 'aria-label="Metrics by category"' in page
 
 
 GUESS = """
