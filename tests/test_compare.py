@@ -68,7 +68,11 @@ def make_run(tmp_path):
                 "whole": True,
                 "notes": [],
             },
-            "protocol": {"image_size": changes.pop("image_size", 768), "shots": changes.pop("shots", 0)},
+            "protocol": {
+                "image_size": changes.pop("image_size", 768),
+                "shots": changes.pop("shots", 0),
+                **changes.pop("protocol", {}),
+            },
             "division": {"method": "grid", "options": {}, "hash": changes.pop("division", "d")},
             "prompt": {"name": "class", "hash": changes.pop("prompt", "p")},
             "method": changes.pop("method", {}),
@@ -291,6 +295,24 @@ def test_one_difference_may_be_other_than_the_model(make_run):
     assert compare_runs(one, other).notes == ("they differ in prompt (p and q)",)
     other = make_run("b", 0.3, seed=3, prompt="q")
     assert compare_runs(one, other, across_conditions=True).notes == ("they differ in prompt (p and q)",)
+
+
+def test_conditions_recorded_only_where_unusual_are_compared(make_run):
+    """A run that does not mention them had the usual ones; repeats of one question are no difference."""
+    usual = make_run("a", 0.3)
+    for protocol, words in (
+        ({"numbering": 1}, "numbering (0 and 1)"),
+        ({"withhold": "image"}, "withhold (nothing and image)"),
+    ):
+        other = make_run("a", 0.3, seed=3, protocol=protocol)
+        assert compare_runs(usual, other).notes == (f"they differ in {words}",)
+    assert compare_runs(usual, make_run("a", 0.3, seed=3, protocol={"repeat": 2})).notes == ()
+    one, other = (make_run("a", 0.3, seed=seed, protocol={"shots": 1, **more}) for seed, more in SETS)
+    assert compare_runs(one, other).notes == ("they differ in reference_set (0 and 2)",)
+
+
+SETS = ((0, {}), (3, {"reference_set": 2}))
+"""Seeds of two runs, and the set of reference images that each names."""
 
 
 def test_methods_of_one_model_are_compared(make_run):

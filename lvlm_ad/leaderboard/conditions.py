@@ -41,6 +41,7 @@ def conditions_of(manifest: Manifest) -> dict[str, Any]:
         "prompt": _OWN if own else manifest.prompt.name,
         "prompt_hash": _OWN if own else manifest.prompt.hash,
         "shots": manifest.protocol.get("shots", 0),
+        **{name: value for name, value in manifest.protocol.items() if name == "reference_set"},
         "binary": manifest.protocol.get("binary", False),
         "fpr_limit": manifest.fpr_limit,
         **_method_of(manifest),
@@ -61,8 +62,9 @@ def fits(run: Run, table: Mapping[str, Any]) -> bool:
     same = {name for name in (*own, *_METHOD) if own.get(name) == table.get(name)}
     if not {"dataset", "dataset_fingerprint", "image_size", "fpr_limit"} <= same:
         return False
+    same_references = "shots" in same and own.get("reference_set") == table.get("reference_set")
     if model.row == "dense":
-        return "shots" in same
+        return same_references
     if model.frame and not model.sees_truth and table.get("method") and not table["division_hash"]:
         # Chance and contrast are divided into regions, and yet reference rows of methods that need none.
         return True
@@ -71,7 +73,7 @@ def fits(run: Run, table: Mapping[str, Any]) -> bool:
     if model.frame:
         # The oracle needs no convention.
         return not model.sees_truth or {"method", "method_options"} <= same
-    return {"shots", *_METHOD} <= same and own["prompt_hash"] in {"", table["prompt_hash"]}
+    return same_references and set(_METHOD) <= same and own["prompt_hash"] in {"", table["prompt_hash"]}
 
 
 def breadth(run: Run) -> int:
@@ -106,6 +108,8 @@ def _title(manifest: Manifest, *, hashes: bool) -> str:
         "" if size == _USUAL_SIZE else unusual_size,
         f"prompt: {_OWN}" if asked.own else f"prompt {asked.name} {asked.hash[:8]}" if asked.hash else "",
         f"{shots} reference image{'s' if shots > 1 else ''}" if shots else "",
+        *(f"{name}={protocol[name]}" for name in ("reference_set", "numbering", "withhold") if name in protocol),
+        "visual=image" if protocol.get("visual") == "image" else "",
         "binary maps" if protocol.get("binary") else "",
         "" if manifest.fpr_limit == DEFAULT_FPR_LIMIT else f"PRO up to a false-positive rate of {manifest.fpr_limit:g}",
     ]

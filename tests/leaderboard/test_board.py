@@ -206,6 +206,22 @@ def test_own_maps_join_tables_with_as_many_reference_images(make_run, make_own_m
     assert "own anomaly map" in notes(board)["m2 (dense)"]
 
 
+def test_conditions_that_vary_one_thing_are_named(make_run, make_own_map):
+    """The title names what is not as usual; another set of reference images is another table, for baselines too."""
+    changes = {"numbering": 2, "withhold": "name", "visual": "image"}
+    for at, (name, value) in enumerate(changes.items()):
+        board = make_board([make_run("a"), make_run("b", protocol={name: value}, prompt=f"q{at}")])
+        titles = [group.title.rpartition(" · ")[2] for group in board.groups]
+        assert titles == ["prompt class p", f"{name}={value}"]
+    again = make_board([make_run("a"), make_run("b", protocol={"repeat": 1})])
+    assert len(again.groups) == 1
+    sets = [{"shots": 2}, {"shots": 2, "reference_set": 1}]
+    runs = [make_run("a", protocol=sets[0]), make_own_map("m", protocol=sets[0]), make_own_map("n", protocol=sets[1])]
+    usual, other = make_board(runs).groups
+    assert usual.title.endswith("2 reference images")
+    assert other.title.endswith("2 reference images · reference_set=1")
+
+
 @pytest.mark.parametrize(
     ("changes", "verified", "why"),
     [
