@@ -84,6 +84,9 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
     if len(config.models) != 1:
         raise ConfigError("Give exactly one --model.")
     sample, plan = _plan(image, replace(config, reference_rows=False), category)
+    if plan.protocol.numbering:
+        # The answer would name other numbers than the picture and the scores beside it.
+        raise ConfigError("numbering is for lvlm-ad bench, which compares many answers; leave it out.")
     if plan.method.needs_pool:
         raise ConfigError(
             f"--method {plan.method_name} needs normal images, which a single image comes without. Inspect a folder "

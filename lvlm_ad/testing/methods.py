@@ -135,6 +135,13 @@ def refused_answers_give_no_score(method: Method) -> None:
     expect(found.status != "ok", "every question was refused, and the status is ok")
 
 
+def repeats_are_declared(method: Method) -> None:
+    """A question that it asks several times, by its option ``repeat``, is asked ``repeats`` times at most."""
+    for form in _forms(method).values():
+        most = max((int(question.options.get("repeat", 0)) for question in form.questions), default=0)
+        expect(most < method.repeats, f"it asks with repeat={most}, but its attribute repeats is {method.repeats}")
+
+
 def view_is_unchanged(method: Method) -> None:
     """No image of the view is written to."""
     for kind in _forms(method):
@@ -194,6 +201,7 @@ METHOD_CHECKS: dict[str, Callable[[Any], None]] = {
         any_answer,
         no_answer_at_all,
         refused_answers_give_no_score,
+        repeats_are_declared,
         view_is_unchanged,
         is_usable_is_valid,
         best_finding_is_valid,

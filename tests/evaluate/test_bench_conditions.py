@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.log import Progress
 from lvlm_ad.methods import numbers_of
+from lvlm_ad.report.run_pages import write_report
 from lvlm_ad.report.steps import steps_of
 from lvlm_ad.runs import read_run
 from lvlm_ad.store import open_answers
@@ -130,7 +132,7 @@ def test_scores_under_wrong_numbers_do_not_verify(ask, endpoint, verified):
     )
 
 
-def test_a_page_shows_the_picture_with_the_numbers_that_it_bore(ask, kept_data):
+def test_a_page_shows_the_picture_with_the_numbers_that_it_bore(ask, kept_data, tmp_path):
     """The question of a renumbered run is drawn again, and it is the one that was asked."""
     run = read_run(ask(numbering=1)[0].dir)
     saved = {}
@@ -144,6 +146,10 @@ def test_a_page_shows_the_picture_with_the_numbers_that_it_bore(ask, kept_data):
         (step,) = steps_of(run.predictions[0], talks, save)
     assert step["picture"] in saved
     assert "numbers were drawn" in step["text"]
+    page = write_report(run, tmp_path / "page", data=kept_data).read_text(encoding="utf-8")
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page).group(1))
+    steps = [card["runs"][0]["steps"] for card in data["cards"]]
+    assert all(len(one) == 1 and one[0]["picture"] for one in steps)
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,11 @@ LOOSE = "try:\n        yield Request((), 'What?')\n    finally:\n        yield R
             "refused_answers_give_no_score",
             "every question was refused, and the image score is 0.0",
         ),
+        (
+            inspecting("yield Request((), 'once more', {'repeat': 1})", most_questions=lambda *_: 4),
+            "repeats_are_declared",
+            "it asks with repeat=1, but its attribute repeats is 1",
+        ),
         (inspecting("", is_usable=lambda *_: True), "is_usable_is_valid", "accepts an answer that is refused"),
         (inspecting("", is_usable=lambda *_: None), "is_usable_is_valid", "is_usable() gave None"),
         (inspecting("", best_finding=lambda *_: Finding(0.5)), "best_finding_is_valid", "gave the image score 0.5"),
