@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StabilityDesign", "stability_design"]
 
-_OWN_SETTINGS = ("repeat", "numbering")
+_OWN_SETTINGS = ("repeat", "numbering", "reference_set")
 """Settings that the study itself sets, so that its base has their defaults."""
 
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.presets import preset_names
+from lvlm_ad.prompts import reference_sets
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import Plan
 
 __all__ = ["FACTORS", "Levels", "factor_levels"]
 
-FACTORS = ("paraphrase", "numbering", "marks", "resolution")
+FACTORS = ("paraphrase", "numbering", "marks", "resolution", "references")
 """What a study of stability varies, besides asking again; the most important first."""
 
 Levels = Sequence[tuple[str, Mapping[str, Any]]]
@@ -43,12 +44,14 @@ def _paraphrases(plan: Plan) -> Levels | str:
 def _numberings(plan: Plan) -> Levels | str:
     if plan.method_name != "regions":
         return f"only the method regions shows numbers that can be changed, and this study uses {plan.method_name}"
+    if plan.protocol.visual == "image":
+        return "with visual=image no numbers are drawn"
     return [(f"other numbers, no. {index}", {"numbering": index}) for index in range(1, 65)]
 
 
 def _marks(plan: Plan) -> Levels | str:
     protocol = plan.protocol
-    if not plan.method.needs_regions:
+    if not plan.method.needs_regions or protocol.visual == "image":
         return "no marks are drawn"
     style = "grey" if protocol.number_style == "contrast" else "contrast"
     width, size = min(32, 2 * protocol.border_width or 2), min(128, round(1.5 * protocol.number_size))
@@ -66,4 +69,15 @@ def _resolutions(plan: Plan) -> Levels | str:
     return [(f"{one} px", {"image_size": one}) for one in sizes if 16 <= one <= 8192]  # noqa: PLR2004 - a protocol's
 
 
-_LEVELS = dict(zip(FACTORS, (_paraphrases, _numberings, _marks, _resolutions), strict=True))
+def _references(plan: Plan) -> Levels | str:
+    if not plan.protocol.shots:
+        return "no normal images are shown (--set shots=N shows some)"
+    if any(sample.references for sample in plan.dataset):
+        return "this data set has reference images of its own for each image"
+    count = reference_sets(plan.dataset, plan.protocol.shots)
+    if count < 2:  # noqa: PLR2004 - the base and another one
+        return f"there are too few normal training images for a second set of {plan.protocol.shots}"
+    return [(f"reference set {index}", {"reference_set": index}) for index in range(1, count)]
+
+
+_LEVELS = dict(zip(FACTORS, (_paraphrases, _numberings, _marks, _resolutions, _references), strict=True))

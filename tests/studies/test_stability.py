@@ -11,6 +11,7 @@ from scipy.special import ndtr
 import lvlm_ad
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.studies import StabilityFigures, StabilityOptions, Study, price_stability, study_stability
+from lvlm_ad.studies.stability_levels import FACTORS
 
 SMALL = StabilityOptions(images=12, repeats=2, levels=1)
 
@@ -71,7 +72,7 @@ def test_the_noise_of_asking_is_recovered(base):
     assert figures.repeats["all"].within_sd == pytest.approx(noise, rel=3 / sqrt(2 * 40 * 3))
     between = float(truth.var(ddof=1))
     assert contains(figures.repeats["all"].icc, between / (between + noise**2))
-    assert [one.what for one in study.left_out] == ["paraphrase", "numbering", "marks", "resolution"]
+    assert [one.what for one in study.left_out] == list(FACTORS)
     mean = [one for one in figures.votes if one.how == "mean"]
     assert [one.k for one in mean] == [1, 2, 3, 4]
     assert [one.one_subset for one in mean] == [False, False, False, True]
@@ -82,6 +83,7 @@ def test_the_noise_of_asking_is_recovered(base):
     assert 0.3 < figures.auroc.asking_sd / figures.metrics["image_auroc"].sd < 3
 
 
+@pytest.mark.slow
 def test_what_wordings_and_marks_add_is_recovered(base):
     """The shift of each level is that of a model without noise, within its interval; most variance is the wording's."""
     options = StabilityOptions(images=40, levels=4, factors=("paraphrase", "marks"))
@@ -103,6 +105,7 @@ def test_what_wordings_and_marks_add_is_recovered(base):
     assert noisy.auroc.level
 
 
+@pytest.mark.slow
 def test_a_favourite_number_is_found(base):
     """A model that names number 3 more often is told from one whose defects lie there."""
     options = StabilityOptions(images=40, repeats=2, levels=7, factors=("numbering",))
@@ -117,6 +120,7 @@ def test_a_favourite_number_is_found(base):
     assert [one.what for one in figures_of(without).undefined] == ["positions"]
 
 
+@pytest.mark.slow
 def test_a_crossed_factor_has_all_components(base):
     """--cross asks each level as often as the base; the repeat's component is the noise of asking."""
     options = StabilityOptions(images=30, repeats=3, levels=3, factors=("repeat",), cross="paraphrase")
@@ -128,6 +132,30 @@ def test_a_crossed_factor_has_all_components(base):
     assert len(study.conditions) == 3 + 3 * 3
     with pytest.raises(ConfigError, match="--cross repeats each level of another factor"):
         study_stability(base(), replace(SMALL, cross="repeat"))
+
+
+def test_other_reference_images_are_a_factor(base, asked):
+    """With shots, disjoint sets of training images are levels, as many as there are; without, the reason is given."""
+    options = StabilityOptions(images=6, repeats=2, levels=9, factors=("references",))
+    study = study_stability(base(shots=3), options)
+    (factor,) = figures_of(study).factors
+    assert [one.level for one in factor.levels] == ["reference set 1", "reference set 2", "reference set 3"]
+    assert len(asked()) == 6 * 5
+    with pytest.raises(ConfigError, match="references cannot be varied: no normal images are shown"):
+        study_stability(base(), options)
+    with pytest.raises(ConfigError, match="too few normal training images for a second set of 7"):
+        study_stability(base(shots=7), options)
+
+
+def test_without_marks_wording_and_resolution_remain(base):
+    """visual=image draws nothing, so numbers and marks are left out with the reason."""
+    price = price_stability(base(visual="image"), SMALL)
+    assert price["levels"] == {"paraphrase": 1, "resolution": 1}
+    assert {one["what"]: one["reason"] for one in price["left_out"]} == {
+        "numbering": "with visual=image no numbers are drawn",
+        "marks": "no marks are drawn",
+        "references": "no normal images are shown (--set shots=N shows some)",
+    }
 
 
 def test_study_json_is_read_back(base):
