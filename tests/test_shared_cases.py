@@ -14,22 +14,12 @@ from lvlm_ad.text2seg import paint_shapes
 DOOR = runpy.run_path(str(Path(__file__).with_name("shared_cases.py")))
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "statistics.json"
 
-MISTAKEN = {
-    "votes/1": pytest.mark.xfail(
-        strict=True,
-        reason="its g(2) is from medians with rounding errors, which break ties: (0.4 + 0.3)/2 is not 0.35. In exact "
-        "numbers g(2) of the median is that of the mean, 0.745; see tests/metrics/stability/test_votes.py.",
-    )
-}
-"""Cases whose expectation is wrong, and why."""
-
 
 def stored_cases():
     """Every case; where the folder is absent, one that is skipped."""
     if not CASES.is_file():
         return [{"id": "absent"}]
-    cases = json.loads(CASES.read_text())["cases"]
-    return [pytest.param(one, marks=MISTAKEN.get(one["id"], ())) for one in cases]
+    return json.loads(CASES.read_text())["cases"]
 
 
 @pytest.fixture(scope="module")

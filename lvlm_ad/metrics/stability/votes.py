@@ -24,9 +24,6 @@ __all__ = ["AurocSpread", "Vote", "auroc_spread", "votes"]
 MOST_SUBSETS = 1000
 """With more subsets of the answers, so many of them are drawn."""
 
-_DIGITS = 12
-"""Means of equal answers in another order differ by rounding; without it they would not tie."""
-
 _NO_CLASS = "no subset has answers for both classes"
 
 
@@ -96,7 +93,9 @@ class Vote:
     one_subset: bool
 
 
-def votes(labels: ArrayLike, scores: ArrayLike, how: Literal["mean", "median"] = "mean") -> tuple[Vote, ...]:
+def votes(
+    labels: ArrayLike, scores: ArrayLike, how: Literal["mean", "median"] = "mean", digits: int | None = 12
+) -> tuple[Vote, ...]:
     """Compute from K answers an image what asking k times would give, for each k from 1 to K.
 
     g(k) is the mean over all subsets of k answers of the AUROC of their mean or median: a U-statistic (Hoeffding, Ann.
@@ -109,6 +108,8 @@ def votes(labels: ArrayLike, scores: ArrayLike, how: Literal["mean", "median"] =
         scores: ``(n, K)``; NaN or None where an answer is missing: those of the subset that are there count, and an
             image without any is left out of the subset.
         how: "mean" or "median"; the median of an even number is the mean of the middle two.
+        digits: combined scores are compared after rounding to so many digits. Without it, None, the means 0.15 of
+            0.1 and 0.2 and of 0.0 and 0.3 would not tie, because floating point gives 0.15000000000000002 for one.
 
     Raises:
         MetricError: labels and scores do not belong together or are not such arrays.
@@ -126,7 +127,7 @@ def votes(labels: ArrayLike, scores: ArrayLike, how: Literal["mean", "median"] =
     single = np.empty(0)
     for k in range(1, repeats + 1):
         subsets = list(_subsets(repeats, k))
-        value, without = _mean_auroc(truth, [_together(table[:, subset], how) for subset in subsets])
+        value, without = _mean_auroc(truth, [_together(table[:, subset], how, digits) for subset in subsets])
         if value is None:
             results.append(Vote(k, None, Measured(None, None, _NO_CLASS), len(subsets), k == repeats))
             continue
@@ -156,14 +157,14 @@ def _subsets(repeats: int, k: int) -> Iterator[list[int]]:
         yield sorted(draw.choice(repeats, k, replace=False).tolist())
 
 
-def _together(answers: NDArray[np.float64], how: str) -> NDArray[np.float64]:
+def _together(answers: NDArray[np.float64], how: str, digits: int | None) -> NDArray[np.float64]:
     """Return one score an image from several answers, NaN where there is none."""
     there = ~np.isnan(answers)
     result = np.full(len(answers), np.nan)
     some = there.any(axis=1)
     take = np.nanmean if how == "mean" else np.nanmedian
-    result[some] = take(answers[some], axis=1).round(_DIGITS)
-    return result
+    result[some] = take(answers[some], axis=1)
+    return result if digits is None else result.round(digits)
 
 
 def _mean_auroc(
