@@ -12,6 +12,8 @@ study computes its figures with pure functions of ``lvlm_ad.metrics``.
 """
 
 from lvlm_ad.studies.condition import Condition, StudyDesign
+from lvlm_ad.studies.efficiency import EfficiencyOptions, price_efficiency, study_efficiency
+from lvlm_ad.studies.efficiency_record import EfficiencyFigures
 from lvlm_ad.studies.images import StudyImages, chosen_images
 from lvlm_ad.studies.maps import MapDifferences, StudyMaps
 from lvlm_ad.studies.readings import Readings
@@ -22,6 +24,8 @@ from lvlm_ad.studies.stability_record import FactorFigures, StabilityFigures
 
 __all__ = [
     "Condition",
+    "EfficiencyFigures",
+    "EfficiencyOptions",
     "FactorFigures",
     "MapDifferences",
     "Number",
@@ -36,8 +40,10 @@ __all__ = [
     "StudyResults",
     "chosen_images",
     "forecast_study",
+    "price_efficiency",
     "price_stability",
     "run_study",
+    "study_efficiency",
     "study_record",
     "study_stability",
 ]

@@ -1,5 +1,6 @@
 """A data set whose pictures tell a scripted model which image it sees, and a base that asks about it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -92,5 +93,24 @@ def options(blocks, tmp_path):
         settings = {**SETTINGS, "log": str(tmp_path / "asked.txt"), **settings}
         chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
         return ["-m", MODEL, "--data", str(blocks), "--out", str(tmp_path / "out"), "--resamples", "0", *chosen]
+
+    return make
+
+
+@pytest.fixture
+def models(blocks, tmp_path):
+    """A function that returns a configuration of several scripted models, by name, each with its own options."""
+
+    def make(**options):
+        names = []
+        for name, of in options.items():
+            own = {"log": str(tmp_path / "asked.txt"), **of}
+            plugin = MODEL.replace("Scripted", own.pop("plugin", "Scripted"))
+            lines = [f"{key} = {json.dumps(value)}" for key, value in {"backend": plugin, **own}.items()]
+            path = tmp_path / f"{name}.toml"
+            path.write_text("\n".join(lines) + "\n")
+            names.append(str(path))
+        settings = {key: value for key, value in SETTINGS.items() if not key.startswith("price")}
+        return RunConfig(models=names, data=blocks, out=tmp_path / "out", settings=settings, resamples=100)
 
     return make

@@ -101,6 +101,12 @@ class Scripted:
         return Answer(f"image anomaly score: {score:.4f}{regions}.", usage=Usage(1000, None, 20))
 
 
+class Local(Scripted):
+    """The same on this machine, so that its tokens cost nothing."""
+
+    billed = False
+
+
 def seen(picture):
     """Return an image's number, the number of its defective block in the usual order or None, and percent of marks."""
     pixels = np.asarray(Image.open(io.BytesIO(picture.data)).convert("RGB")).astype(int)

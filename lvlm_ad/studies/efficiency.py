@@ -1,0 +1,148 @@
+"""The study of efficiency: quality against USD, seconds and tokens, over models, methods, image sizes and votes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.plugins.own import title_of
+from lvlm_ad.studies.efficiency_design import EfficiencyDesign, efficiency_design
+from lvlm_ad.studies.efficiency_figures import efficiency_figures
+from lvlm_ad.studies.images import chosen_images
+from lvlm_ad.studies.readings import Readings
+from lvlm_ad.studies.record import Study, study_record
+from lvlm_ad.studies.runner import forecast_study, run_study
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lvlm_ad.evaluate import RunConfig
+    from lvlm_ad.log import Progress
+    from lvlm_ad.workers import Workers
+
+__all__ = ["EfficiencyOptions", "price_efficiency", "study_efficiency"]
+
+_IMAGES = 100
+"""Images of a study, unless the user says otherwise."""
+
+_ASKED = ("to_ask", "cost_usd", "at_most_usd")
+"""What a forecast says of the questions without a stored answer."""
+
+
+@dataclass(frozen=True)
+class EfficiencyOptions:
+    """What a study of efficiency compares, besides the models of its configuration.
+
+    Attributes:
+        methods: how images are inspected; empty: as the configuration says.
+        image_sizes: sides of the images in pixels, each 1 or more; empty: the protocol's.
+        votes: numbers of answers that are averaged, with the method regions.
+        images: how many images; None: 100.
+        name: the study's name; empty: made of models and data set.
+    """
+
+    methods: tuple[str, ...] = ()
+    image_sizes: tuple[int, ...] = ()
+    votes: tuple[int, ...] = (1,)
+    images: int | None = None
+    name: str = ""
+
+
+def study_efficiency(
+    config: RunConfig,
+    options: EfficiencyOptions | None = None,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+) -> Study:
+    """Measure quality and price of every model with every method, image size and number of votes.
+
+    ``study.json`` and the runs are in ``config.out``/studies/NAME, answers in ``config.out``: they are shared with
+    bench, and the same command asks only what is missing.
+
+    Args:
+        config: one or more chat models, a data set and settings.
+        options: what is compared.
+        progress: receives reports on how far it has come.
+        workers: see ``bench``.
+
+    Returns:
+        What ``study.json`` holds. Its state says whether everything was answered; after Ctrl-C it is "interrupted".
+
+    Raises:
+        ConfigError: a name, setting or value is wrong.
+        DataError: the data set cannot be used.
+        FatalError: the first combination was not answered.
+        KeyboardInterrupt: Ctrl-C during the first combination, of which nothing can be said yet.
+
+    Example::
+
+        config = RunConfig(models=["gpt-4o", "gpt-4o-mini"], dataset="mvtec", data=Path("mvtec"), max_cost=20.0)
+        study_efficiency(config, EfficiencyOptions(methods=("regions", "zoom"), votes=(1, 3))).verdict
+    """
+    design = _design(config, options or EfficiencyOptions())
+    results = run_study(design.study, progress, workers)
+    figures, sentence = efficiency_figures(Readings.of(results), design, config.resamples)
+    study = study_record("efficiency", results, sentence, figures.model_dump(mode="json"), design.left_out)
+    names = [(one.model, title_of(one.method)) for one in design.combinations.values()]
+    models, methods = (", ".join(dict.fromkeys(part)) for part in zip(*names, strict=True))
+    study = study.model_copy(update={"model": models, "method": methods})
+    study.write(design.study.folder)
+    return study
+
+
+def price_efficiency(
+    config: RunConfig,
+    options: EfficiencyOptions | None = None,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+) -> dict[str, Any]:
+    """Estimate what a study would ask and cost, without asking; no key is needed.
+
+    A question that several combinations ask, such as the first one of closer looks and votes, is counted once.
+
+    Returns:
+        "study" (its name), "images", "left_out", "conditions" (what ``forecast`` returns for each combination, with its
+        name and level; what an earlier one asks counts as stored), and the sums "questions", "stored", "to_ask",
+        "cost_usd" and "at_most_usd"; None where unknown.
+    """
+    design = _design(config, options or EfficiencyOptions())
+    conditions = tuple(one for one in design.study.conditions if one.name in design.combinations)
+    forecasts = {
+        one.name: found
+        for one, found in forecast_study(replace(design.study, conditions=conditions), progress, workers)
+    }
+    priced: list[dict[str, Any]] = []
+    for one in conditions:
+        found = forecasts[one.name]
+        if (earlier := design.shares(one.name)) is not None:
+            found = _without(found, forecasts[earlier])
+        priced.append({"name": one.name, "level": one.level, **found})
+    sums: dict[str, Any] = {key: _sum([one[key] for one in priced]) for key in ("questions", "stored", *_ASKED)}
+    return {
+        "study": design.study.name,
+        "images": len(design.study.images.dataset),
+        "left_out": [one.model_dump() for one in design.left_out],
+        **sums,
+        "conditions": priced,
+    }
+
+
+def _design(config: RunConfig, options: EfficiencyOptions) -> EfficiencyDesign:
+    return efficiency_design(
+        config,
+        chosen_images(config, options.images or _IMAGES),
+        methods=options.methods,
+        image_sizes=options.image_sizes,
+        votes=options.votes,
+        name=options.name,
+    )
+
+
+def _without(found: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a forecast without the questions that an earlier condition asks as well."""
+    asked = {key: None if None in {found[key], earlier[key]} else max(0, found[key] - earlier[key]) for key in _ASKED}
+    return {**found, **asked, "stored": found["questions"] - asked["to_ask"]}
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    return None if None in values else sum(values)

@@ -1,0 +1,115 @@
+"""What an image costs under the conditions of a study: USD, seconds, tokens; unknown where it is unknown, never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvlm_ad.metrics.stability import paired_shift
+from lvlm_ad.metrics.stability.measured import student
+from lvlm_ad.studies.record import Number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.runs import PredictionRecord
+    from lvlm_ad.studies.readings import Readings
+
+__all__ = ["Costs", "costs_of"]
+
+_UNASKED = "no image was asked about"
+
+
+@dataclass(frozen=True, eq=False)
+class Costs:
+    """One kind of cost of every image under every condition.
+
+    Attributes:
+        values: float64 ``(n, C)``; NaN where an image was not asked about, or where the cost is unknown.
+        reasons: of each condition why its cost is unknown; empty where it is known.
+    """
+
+    values: NDArray[np.float64]
+    reasons: tuple[str, ...]
+
+    def mean(self, column: int) -> Number:
+        """Return the mean over the images that were asked about, with Student's interval."""
+        if self.reasons[column]:
+            return Number(value=None, reason=self.reasons[column])
+        return Number.of(student(self._known(column)))
+
+    def quantile(self, column: int, fraction: float) -> float | None:
+        """Return a quantile over the images that were asked about; None if unknown."""
+        return None if self.reasons[column] else float(np.quantile(self._known(column), fraction))
+
+    def difference(self, first: int, second: int, images: NDArray[np.intp]) -> Number:
+        """Return by how much an image costs more under the first condition than under the second, in the mean."""
+        if reason := self.reasons[first] or self.reasons[second]:
+            return Number(value=None, reason=reason)
+        return Number.of(paired_shift(self.values[images, first], self.values[images, second]))
+
+    def paired(self, columns: Sequence[int]) -> NDArray[np.float64]:
+        """Return the costs of the images that have one under all conditions whose cost is known.
+
+        Returns:
+            float64 ``(len(columns), images)``; NaN for a condition whose cost is unknown.
+        """
+        table = self.values[:, list(columns)].T.copy()
+        known = np.array([not self.reasons[one] for one in columns], dtype=np.bool_)
+        table[~known] = np.nan
+        return table[:, ~np.isnan(table[known]).any(axis=0)]
+
+    def _known(self, column: int) -> NDArray[np.float64]:
+        own = self.values[:, column]
+        return own[~np.isnan(own)]
+
+
+def costs_of(readings: Readings) -> dict[str, Costs]:
+    """Return each kind of cost.
+
+    USD are those of all answers about an image, also of those that were refused or could not be read. A question that
+    failed without an answer costs nothing that is known. Seconds are the sum over an image's answers, whether or not
+    these were asked at the same time; tokens are those of questions and answers.
+    """
+    asked = np.array([[_is_asked(one) for one in row] for row in zip(*readings.records, strict=True)])
+    failed = np.array([[_is_lost(one) for one in row] for row in zip(*readings.records, strict=True)])
+    usd = np.where(failed, 0.0, readings.costs)
+    tokens = np.where(failed, 0.0, readings.input_tokens + readings.output_tokens)
+    columns = range(len(readings.runs))
+    return {
+        "usd": _costs(usd, asked, [_why_no_usd(readings, one) for one in columns], "an answer came without its cost"),
+        "seconds": _costs(readings.seconds, asked & ~np.isnan(readings.seconds), [""] * len(columns), ""),
+        "tokens": _costs(tokens, asked, [""] * len(columns), "an answer came without its number of tokens"),
+    }
+
+
+def _costs(values: NDArray[np.float64], asked: NDArray[np.bool_], reasons: Sequence[str], unknown: str) -> Costs:
+    values = np.where(asked, values, np.nan)
+    found = []
+    for column, reason in enumerate(reasons):
+        own = values[asked[:, column], column]
+        found.append(reason or (unknown if np.isnan(own).any() else "" if own.size else _UNASKED))
+    return Costs(values, tuple(found))
+
+
+def _why_no_usd(readings: Readings, column: int) -> str:
+    """Return why a condition's cost in USD is unknown."""
+    model = readings.results[column].plan.models[0]
+    price = model.preset.price
+    if not price.known:
+        return "the model has no price: set price_input and price_output"
+    if price.free and not model.plugin.billed:
+        return "the model runs on this machine, whose price is unknown: set price_per_hour"
+    return ""
+
+
+def _is_asked(record: PredictionRecord) -> bool:
+    return record.status != "unasked"
+
+
+def _is_lost(record: PredictionRecord) -> bool:
+    """Whether an image was asked about without any answer."""
+    return record.status == "failed" and not record.steps
