@@ -1,10 +1,9 @@
-"""``lvlm-ad bench`` and ``lvlm-ad score``: make runs, and show them as a leaderboard."""
+"""``lvlm-ad bench``: makes runs, and shows them as a leaderboard."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from dataclasses import fields
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,23 +144,20 @@ def bench(
             runs = evaluate.bench(config, bars, workers)
             pages = _write_reports(runs, bars) if report and runs[0].manifest.dataset.is_labelled else []
     if dry_run:
-        show_forecast(forecast, json=json)
-        return
-    shown = _show_board if runs[0].manifest.dataset.is_labelled else _show_predictions
-    shown(runs, out)
-    for page in pages:
-        shell.say(f"report: {page}")
+        from lvlm_ad.cli.forecast import show_forecast
+
+        return show_forecast(forecast, json=json)
+    _show(runs, pages, out, json=json)
     if trackers:
         from lvlm_ad import tracking
 
         tracking.track(runs, trackers, shell.say, images=track_images)
-    if json:
-        shell.print_json({"runs": [_as_json(run) for run in runs]})
     missing = _missing_answers(runs, retried=retry_failed)
     for line in missing:
         shell.say(line)
     if missing:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
+    return None
 
 
 def _trackers(names: list[str], *, images: bool) -> Mapping[str, Tracker]:
@@ -188,6 +184,16 @@ def _write_reports(runs: list[Run], bars: Bars) -> list[Path]:
             # The measurements are on disk already.
             bars.note(f"No report of {run.manifest.row_name}: {error}")
     return pages
+
+
+def _show(runs: list[Run], pages: list[Path], out: Path, *, json: bool) -> None:
+    """Show what was measured or predicted, and where the pages are."""
+    shown = _show_board if runs[0].manifest.dataset.is_labelled else _show_predictions
+    shown(runs, out)
+    for page in pages:
+        shell.say(f"report: {page}")
+    if json:
+        shell.print_json({"runs": [_as_json(run) for run in runs]})
 
 
 def _as_json(run: Run) -> dict[str, Any]:
@@ -266,116 +272,3 @@ def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
         if others and not retried:
             lines.append("  --retry-failed asks again if an answer is refused or unreadable.")
     return lines
-
-
-def show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
-    """Print what each model would be asked, and what that would cost."""
-    if json:
-        shell.print_json({"forecast": forecast})
-        return
-    if not forecast:
-        shell.show("No questions to ask: none of the models is a chat model.")
-    for model in forecast:
-        # How many questions follow from answers is a bound.
-        most = "at most " if model["later"] else ""
-        shell.show(
-            f"{model['model']}: {most}{model['questions']} questions, {model['stored']} already answered, "
-            f"{most}{model['to_ask']} to ask; {_estimate(model)}."
-        )
-
-
-def _estimate(model: dict[str, Any]) -> str:
-    """Describe tokens, cost and time of the questions to ask."""
-    if not model["to_ask"]:
-        return "nothing to pay"
-    tokens = "unknown" if model["input_tokens"] is None else f"about {model['input_tokens']:,}"
-    cost = "unknown" if model["cost_usd"] is None else f"about {model['cost_usd']:.4f} USD"
-    if model["at_most_usd"] is not None:
-        cost += f" (at most about {model['at_most_usd']:.4f} USD, if every answer is as long as allowed)"
-    # The time is unknown for a batch, and for a local model that has answered nothing yet.
-    unknown = "unknown" if model["gathers"] else "within a day"
-    duration = unknown if model["seconds"] is None else f"about {timedelta(seconds=round(model['seconds']))}"
-    basis = {
-        "stored answers": "Estimated from stored answers",
-        "rule": "Estimated from the preset's rule for pictures and answers of usual length, without reasoning",
-        "none": "The preset has no rule for the tokens of pictures",
-    }
-    return (
-        f"input tokens {tokens}, output tokens about {model['output_tokens']:,}; cost {cost}; time {duration}. "
-        f"{basis[model['basis']]}"
-    )
-
-
-@shell.guarded
-def score(
-    maps: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the maps, named and nested like the images.")],
-    dataset: shell.DatasetName = None,
-    data: shell.DataFolder = None,
-    split: shell.Split = None,
-    category: shell.Categories = [],
-    name: Annotated[str, typer.Option(help="Name of the row.  [default: the folder's name]")] = "",
-    image_scores: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Image scores as CSV (image,score) or JSON.  [default: each map's maximum]"),
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Measure at N x N pixels; maps are resized bilinearly. 0: each image's own size.  "
-            "[default: as bench: 768; 512 for the demo]"
-        ),
-    ] = None,
-    mask_threshold: shell.MaskThreshold = None,
-    mask_values: shell.MaskValues = None,
-    resamples: shell.Resamples = 1000,
-    fpr_limit: shell.FprLimit = 0.3,
-    aupimo: Annotated[
-        bool, typer.Option("--aupimo", help="Also measure AUPIMO: recall of each image where false positives are rare.")
-    ] = False,
-    out: shell.Out = Path("runs"),
-    json: shell.Json = False,
-) -> None:
-    """Measure the anomaly maps of any method.
-
-    The result is a run like any other, which the leaderboard shows.
-
-    Every test image needs a map: .npy, .tiff or .png (8 or 16 bits) at the image's path in the data set, such as
-    DIR/bottle/test/crack/000.npy; "test" may be left out. Any range and size; higher is more anomalous.
-    """
-    from lvlm_ad.cli.terminal import Bars, print_board
-    from lvlm_ad.errors import ConfigError
-    from lvlm_ad.evaluate import RunConfig, score_maps
-    from lvlm_ad.evaluate.aupimo_maps import aupimo_in_words
-    from lvlm_ad.leaderboard import make_board
-
-    # The limits of the protocol's image_size.
-    if size and not 16 <= size <= 8192:  # noqa: PLR2004 - see above
-        raise ConfigError(f"--size takes 16 to 8192 pixels, or 0 for each image's own size; got {size}.")
-    config = RunConfig(
-        dataset=dataset,
-        data=data,
-        split=split,
-        categories=category,
-        settings={"image_size": size} if size else {},
-        out=out,
-        mask_threshold=mask_threshold,
-        mask_values=mask_values,
-        resamples=resamples,
-        fpr_limit=fpr_limit,
-    )
-    with Bars() as bars:
-        run = score_maps(
-            maps,
-            config,
-            name=name,
-            image_scores=image_scores,
-            own_size=size == 0,
-            with_aupimo=aupimo,
-            progress=bars,
-        )
-    print_board(make_board([run]), shell.table_console(shell.BOARD_WIDTH))
-    for line in aupimo_in_words(run.metrics["aupimo"]) if aupimo else ():
-        shell.say(line)
-    shell.say(f"{run.manifest.row_name}: {run.dir}")
-    if json:
-        shell.print_json({"model": run.manifest.row_name, "dir": str(run.dir), "metrics": run.metrics})

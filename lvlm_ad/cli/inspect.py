@@ -68,7 +68,7 @@ def inspect(
     Ctrl-C ends the inspection, and the status is 0, 1 or 3.
     """
     from lvlm_ad import evaluate
-    from lvlm_ad.cli.bench import show_forecast
+    from lvlm_ad.cli.forecast import show_forecast
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.report.inspection_page import write_inspection_page
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, folders_in, inner_folder, name_of
+from lvlm_ad.datasets.folders import contents_of, folders_in, inner_folder, name_of
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.known_categories import list_categories
 from lvlm_ad.datasets.paired_masks import masks_by_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lvlm_ad.datasets.listing import Listing
     from lvlm_ad.datasets.masks import Threshold
 
 __all__ = ["BMAD_CATEGORIES", "is_bmad", "read_bmad"]
@@ -51,18 +52,7 @@ def read_bmad(root: Path, threshold: Threshold) -> Listing:
     Raises:
         DataError: as ``category_folders``.
     """
-    home, folders = category_folders(root, BMAD_CATEGORIES, _has_split, _ABOUT)
-    listing = Listing("bmad", home, threshold)
-    for folder in folders:
-        category = listing.category = name_of(folder)
-        listing.class_names[category] = BMAD_CATEGORIES[category]
-        if _has_split(folder):
-            _read_category(listing, folder, category)
-        else:
-            listing.report(folder, doubled(folder))
-    listing.note_part("BMAD", len(folders), tuple(BMAD_CATEGORIES))
-    listing.note_others("BMAD", folders)
-    return listing
+    return list_categories("bmad", root, threshold, BMAD_CATEGORIES, _has_split, _ABOUT, _read_category)
 
 
 def _has_split(folder: Path) -> bool:

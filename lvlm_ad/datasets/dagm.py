@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, inner_folder, name_of
+from lvlm_ad.datasets.folders import contents_of, inner_folder, name_of
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.known_categories import list_categories
 from lvlm_ad.datasets.paired_masks import masks_by_image, split_off_masks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lvlm_ad.datasets.listing import Severity
+    from lvlm_ad.datasets.listing import Listing, Severity
     from lvlm_ad.datasets.masks import Threshold
 
 __all__ = ["DAGM_CATEGORIES", "is_dagm", "read_dagm"]
@@ -41,19 +41,13 @@ def read_dagm(root: Path, threshold: Threshold) -> Listing:
     Raises:
         DataError: as ``category_folders``.
     """
-    home, folders = category_folders(root, DAGM_CATEGORIES, _has_split, _ABOUT)
-    listing = Listing("dagm", home, threshold)
-    for folder in folders:
-        category = listing.category = name_of(folder)
-        listing.class_names[category] = "texture"
-        if _has_split(folder):
-            _read_tests(listing, inner_folder(folder, "test"), category)
-            _read_train(listing, inner_folder(folder, "train"), category)
-        else:
-            listing.report(folder, doubled(folder))
-    listing.note_part("DAGM 2007", len(folders), DAGM_CATEGORIES)
-    listing.note_others("DAGM 2007", folders)
-    return listing
+    names = dict.fromkeys(DAGM_CATEGORIES, "texture")
+    return list_categories("dagm", root, threshold, names, _has_split, _ABOUT, _read_class)
+
+
+def _read_class(listing: Listing, folder: Path, category: str) -> None:
+    _read_tests(listing, inner_folder(folder, "test"), category)
+    _read_train(listing, inner_folder(folder, "train"), category)
 
 
 def _has_split(folder: Path) -> bool:

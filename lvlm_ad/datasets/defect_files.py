@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.channels import CONFIG_NAME, Saturation, read_saturation
-from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, folders_in, is_file, name_of
+from lvlm_ad.datasets.folders import contents_of, folders_in, is_file
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.known_categories import list_categories
 from lvlm_ad.datasets.names import normalized
 from lvlm_ad.errors import DataError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from lvlm_ad.datasets.listing import Listing
     from lvlm_ad.datasets.masks import Threshold
 
 __all__ = ["read_defect_files"]
@@ -37,18 +38,9 @@ def read_defect_files(name: str, root: Path, threshold: Threshold, categories: S
     Raises:
         DataError: as ``category_folders``.
     """
-    home, folders = category_folders(root, categories, _is_category, about)
-    listing = Listing(name, home, None)
+    listing = list_categories(name, root, None, categories, _is_category, about, _read_category)
     if threshold is not None:
         listing.remarks.append("The masks hold numbers of types of defect; the setting for mask values is not used.")
-    for folder in folders:
-        if _is_category(folder):
-            _read_category(listing, folder, name_of(folder))
-        else:
-            listing.report(folder, doubled(folder))
-    title = about.partition(": ")[0]
-    listing.note_part(title, len(folders), categories)
-    listing.note_others(title, folders)
     return listing
 
 
@@ -57,7 +49,6 @@ def _is_category(folder: Path) -> bool:
 
 
 def _read_category(listing: Listing, folder: Path, category: str) -> None:
-    listing.category = category
     if not (folder / "test").is_dir():
         listing.report(
             folder,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lvlm_ad.datasets.folders import check_root, contents_of, files_in, folders_in, inner_folder, is_file, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.labels import names_normal, read_label
-from lvlm_ad.datasets.listing import Listing, read_table
+from lvlm_ad.datasets.listed_tables import read_table
+from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mask_files import MASK_FOLDERS, holds_masks
 from lvlm_ad.datasets.mvtec import Layout, read_category, read_kinds
 from lvlm_ad.errors import DataError

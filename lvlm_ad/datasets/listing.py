@@ -6,18 +6,17 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from lvlm_ad.datasets import tables
 from lvlm_ad.datasets.depth import Depth
 from lvlm_ad.datasets.folders import contents_of, files_in, folders_in, is_file
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.labels import read_label
-from lvlm_ad.datasets.masks import Peers, Threshold, file_threshold, read_mask
+from lvlm_ad.datasets.mask_notes import mask_notes, with_peers
+from lvlm_ad.datasets.masks import Threshold, read_mask
 from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized
 from lvlm_ad.datasets.sample import Dataset, Sample
 from lvlm_ad.errors import DataError, ImageError, listed
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 Severity: TypeAlias = Literal["error", "warning"]
 
-_PROBED_MASKS = 3
 _NAMED = 8
 """Names that a note lists; more are counted."""
 
@@ -307,11 +305,11 @@ class Listing:
             )
             raise DataError(next(iter(errors), nothing))
         samples.sort(key=lambda s: (s.category, s.label, s.defect, normalized(s.image_path.name), s.id))
-        notes = (*self.notes, *_mask_notes(samples, self._threshold), *self._left_out())
+        notes = (*self.notes, *mask_notes(samples, self._threshold), *self._left_out())
         # In a published data set the layout says which images are normal, whatever a kind is called.
         unclear = _unclear_kinds(samples) if self.name == "folder" else ()
         remarks = (*self.remarks, *unclear, *_shared_images(samples, self._references))
-        samples = _with_peers(samples)
+        samples = with_peers(samples)
         return Dataset(
             self.name,
             self.root,
@@ -367,56 +365,3 @@ def _shared_images(samples: Iterable[Sample], references: Mapping[str, Sequence[
 
 def _counts(suffixes: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {shown(suffix)}" for suffix, count in sorted(suffixes.items()) if count)
-
-
-def read_table(path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str] = ()) -> Sequence[Row]:
-    """Return the rows of a CSV file; report lines with too many fields, and note unknown columns.
-
-    Raises:
-        DataError: the file cannot be read, is not CSV in UTF-8 or UTF-16, or lacks a required column.
-    """
-    table = tables.read_table(path, required, optional)
-    unknown = [name for name in table.columns if name not in {"", *required, *optional}]
-    if unknown:
-        listing.notes.append(f"Ignored columns of {shown(path.name)}: {', '.join(map(repr, unknown))}.")
-    for fault in table.faults:
-        listing.report(path, fault)
-    return table.rows
-
-
-def _with_peers(samples: Sequence[Sample]) -> list[Sample]:
-    """Give each sample with a mask the masks of its category."""
-    masks: dict[str, list[Path]] = {}
-    for sample in samples:
-        masks.setdefault(sample.category, []).extend(sample.mask_files)
-    peers = {category: Peers.of(paths) for category, paths in masks.items()}
-    return [replace(sample, peers=peers[sample.category]) if sample.mask_files else sample for sample in samples]
-
-
-def _mask_notes(samples: Sequence[Sample], threshold: Threshold) -> list[str]:
-    """Note defects without a mask, and which mask values count as defective if the user gave no threshold."""
-    defects = [sample for sample in samples if sample.label]
-    masks = {sample.category: sample for sample in reversed(defects) if sample.mask_path is not None}
-    if not masks:
-        return ["No masks: pixel metrics will be undefined."] if defects else []
-    notes = []
-    without = [sample for sample in defects if sample.mask_path is None]
-    if without:
-        notes.append(f"{len(without)} of {len(defects)} defect images have no mask, the first {shown(without[0].id)}.")
-    if isinstance(threshold, tuple):
-        ranges = ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in threshold)
-        notes.append(f"Mask values that count as defective: {ranges}.")
-    thresholds = set()
-    # Where the layout knows what its masks' values mean, nothing is chosen.
-    chosen = [sample.mask_path for sample in masks.values() if sample.threshold is None]
-    for path in filter(None, chosen[-_PROBED_MASKS:]):
-        # A damaged mask is reported when it is used, and by `lvlm-ad data check`.
-        with suppress(ImageError):
-            thresholds.add(file_threshold(path))
-    if thresholds:
-        values = " or ".join(f"{value:g}" for value in sorted(thresholds))
-        notes.append(
-            f"Mask pixels above {values} count as defective (chosen for each mask from the values it holds; "
-            "mask_threshold sets it)."
-        )
-    return notes

@@ -7,16 +7,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, folders_in, name_of
+from lvlm_ad.datasets.folders import contents_of, folders_in
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.known_categories import list_categories
 from lvlm_ad.datasets.mvtec import Layout, read_kinds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lvlm_ad.datasets.listing import Listing
     from lvlm_ad.datasets.masks import Threshold
 
 __all__ = ["AD2_LIGHTS", "AD2_OBJECTS", "AD2_SPLITS", "is_ad2", "read_ad2"]
@@ -46,24 +48,15 @@ def read_ad2(root: Path, threshold: Threshold, split: str = "public") -> Listing
     Raises:
         DataError: as ``category_folders``.
     """
-    home, folders = category_folders(root, AD2_OBJECTS, _is_object, _ABOUT)
-    listing = Listing("mvtec-ad-2", home, threshold)
-    for folder in folders:
-        listing.category = name_of(folder)
-        if _is_object(folder):
-            _read_object(listing, folder, split)
-        else:
-            listing.report(folder, doubled(folder))
-    listing.note_part("MVTec AD 2", len(folders), AD2_OBJECTS)
-    listing.note_others("MVTec AD 2", folders)
-    return listing
+    read = partial(_read_object, split=split)
+    return list_categories("mvtec-ad-2", root, threshold, AD2_OBJECTS, _is_object, _ABOUT, read)
 
 
 def _is_object(folder: Path) -> bool:
     return any((folder / name).is_dir() for name in ("train", *AD2_SPLITS.values()))
 
 
-def _read_object(listing: Listing, folder: Path, split: str) -> None:
+def _read_object(listing: Listing, folder: Path, category: str, split: str) -> None:
     test = folder / AD2_SPLITS[split]
     if not test.is_dir():
         there = [name for name, inner in AD2_SPLITS.items() if (folder / inner).is_dir()]
@@ -84,9 +77,9 @@ def _read_object(listing: Listing, folder: Path, split: str) -> None:
                     f"000_{AD2_LIGHTS[split]}.png; move it away.",
                 )
                 continue
-            facts = _facts(listing.category, "", image)
-            listing.add(listing.category, "unlabelled", image, [], label=False, is_labelled=False, **facts)
-    listing.add_normal_folders(listing.category, folder)
+            facts = _facts(category, "", image)
+            listing.add(category, "unlabelled", image, [], label=False, is_labelled=False, **facts)
+    listing.add_normal_folders(category, folder)
 
 
 def _read_public(listing: Listing, folder: Path, test: Path) -> None:

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import category_folders, doubled, files_in, folders_in, name_of
+from lvlm_ad.datasets.folders import files_in, folders_in, name_of
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
-from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.known_categories import list_categories
 from lvlm_ad.datasets.mvtec import Layout, read_category
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lvlm_ad.datasets.listing import Listing
     from lvlm_ad.datasets.masks import Threshold
 
 __all__ = ["BTAD", "DTD_SYNTHETIC", "GOODSAD", "MPDD", "Relative"]
@@ -56,21 +57,14 @@ class Relative:
         Raises:
             DataError: as ``category_folders``.
         """
-        home, folders = category_folders(root, self.class_names, _has_split, self.about)
-        listing = Listing(self.name, home, threshold)
-        for folder in folders:
-            category = listing.category = name_of(folder)
-            listing.class_names[category] = self.class_names[category]
-            if not _has_split(folder):
-                listing.report(folder, doubled(folder))
-                continue
-            if (folder / "test").is_dir():
-                _report_loose_masks(listing, folder)
-            read_category(listing, folder, category, self.layout)
-        title = self.about.partition(": ")[0]
-        listing.note_part(title, len(folders), tuple(self.class_names))
-        listing.note_others(title, folders)
-        return listing
+        return list_categories(
+            self.name, root, threshold, self.class_names, _has_split, self.about, self._read_category
+        )
+
+    def _read_category(self, listing: Listing, folder: Path, category: str) -> None:
+        if (folder / "test").is_dir():
+            _report_loose_masks(listing, folder)
+        read_category(listing, folder, category, self.layout)
 
     def _is_category(self, folder: Path) -> bool:
         return (folder / "test" / self.good).is_dir()

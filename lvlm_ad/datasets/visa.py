@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.folders import check_root, contents_of, find_root, folders_in, name_of
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing, read_table
+from lvlm_ad.datasets.listed_tables import read_table
+from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mvtec import Layout, read_category
 from lvlm_ad.errors import DataError, nearest
 

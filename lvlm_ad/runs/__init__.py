@@ -1,5 +1,6 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
+from lvlm_ad.runs.finding import each_separately, find_runs, measured_runs, only_run, read_runs
 from lvlm_ad.runs.image_scores import ImageScores, current_intervals, image_scores, is_current, usd_per_image
 from lvlm_ad.runs.prediction_records import PredictionRecord, StepRecord
 from lvlm_ad.runs.records import (
@@ -14,17 +15,7 @@ from lvlm_ad.runs.records import (
 )
 from lvlm_ad.runs.reported import is_metric, is_reported, metric_title, reported_of, titles_of
 from lvlm_ad.runs.resamples import read_resamples, write_resamples
-from lvlm_ad.runs.run import (
-    Run,
-    Runs,
-    each_separately,
-    find_runs,
-    measured_runs,
-    only_run,
-    read_run,
-    read_runs,
-    write_run,
-)
+from lvlm_ad.runs.run import Run, Runs, read_run, write_run
 
 __all__ = [
     "DEFAULT_FPR_LIMIT",
