@@ -11,7 +11,7 @@ from lvlm_ad.testing import PARAPHRASE_CHECKS, ContractError, check_paraphrase, 
 from lvlm_ad.text2seg import parse
 
 CLASS = load_prompt("class")
-PARAPHRASES = [f"class-{number}" for number in range(2, 10)]
+PARAPHRASES = [f"class-{number}" for number in range(2, 11)]
 NAMES_KINDS = "class-3"
 """Its text is older than the check, and stored answers depend on it."""
 FILLED = {"class_name": "bolt", "n_regions": "16", "pictures": "The picture shows the product.", "references": ""}
@@ -87,6 +87,7 @@ RULES = {
     "class-7": "If any region is anomalous, \\\nthen so is the image.",
     "class-8": ", where a single anomalous region suffices for an \\\nanomalous image",
     "class-9": "Count the picture as abnormal \\\nif even a single region is.",
+    "class-10": ": a single anomalous region makes it anomalous",
 }
 
 
