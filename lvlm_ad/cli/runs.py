@@ -101,6 +101,7 @@ def leaderboard(
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
     if by_model:
+        chosen = metrics_by_model(columns, runs)
         boards.write_by_model(runs, sort, chosen, folder, form, output, link=not verify)
         raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
     board = make_board(runs, sort, verified=verify)

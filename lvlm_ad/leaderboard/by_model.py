@@ -18,7 +18,7 @@ from lvlm_ad.leaderboard.entries import Entry, make_entry
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 from lvlm_ad.leaderboard.sorting import check_sort
-from lvlm_ad.runs import PredictionRecord, Run, each_separately, is_metric, read_run
+from lvlm_ad.runs import PredictionRecord, Run, each_separately, is_metric, read_run, reported_of
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -117,8 +117,12 @@ class ModelTable:
         return self.rows[0].name
 
 
-def metrics_by_model(names: str) -> tuple[Column, ...]:
-    """Return the metrics that tables of one model show; "" for the usual ones.
+def metrics_by_model(names: str, runs: Sequence[Run] = ()) -> tuple[Column, ...]:
+    """Return the metrics that tables of one model show.
+
+    Args:
+        names: the metrics, separated by commas; "" for what the data sets' authors report, and the usual ones.
+        runs: those of the tables, which say what authors report.
 
     Raises:
         ConfigError: a name is unknown, or no metric.
@@ -127,7 +131,8 @@ def metrics_by_model(names: str) -> tuple[Column, ...]:
         >>> [column.head for column in metrics_by_model("image_auroc,miou_box")]
         ['I-AUROC', 'mIoU (boxes)']
     """
-    columns = chosen_columns(names or _USUAL)[2:]
+    reported = dict.fromkeys(name for run in runs for name in reported_of(run.metrics))
+    columns = chosen_columns(names or ",".join((*reported, _USUAL)))[2:]
     for column in columns:
         if not (is_metric(column.name) or column.name in SHAPES):
             raise ConfigError(f"--by-model has no differences of {column.name!r}, only of metrics such as image_auroc.")

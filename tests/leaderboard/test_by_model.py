@@ -150,6 +150,16 @@ def test_every_format_shows_values_and_differences(table):
     assert r"boxes & 90.0 {\scriptsize +20.0*, +" in MODEL_FORMATS["tex"]([table], columns)
 
 
+def test_what_authors_report_comes_first(make_method):
+    """A data set's own metrics lead the columns unless the user chooses; of the usual ones none is shown twice."""
+    run = make_method("regions", 0.7)
+    reporting = replace(run, metrics={**run.metrics, "reported": ["pixel_aupro@0.05", "segf1", "image_auroc"]})
+    names = [column.name for column in metrics_by_model("", [reporting, run])]
+    assert names[:3] == ["pixel_aupro@0.05", "segf1", "image_auroc"]
+    assert len(names) == len(set(names))
+    assert [column.name for column in metrics_by_model("image_ap", [reporting])] == ["image_ap"]
+
+
 def test_the_terminal_leaves_out_what_it_has_no_room_for(table):
     """Image AUROC and what an image takes are always there; no number is cut or folded."""
     columns = metrics_by_model("")
