@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lvlm_ad.cli import shell
+from lvlm_ad.cli.study_efficiency import efficiency
 from lvlm_ad.workers import Workers
 
-if TYPE_CHECKING:
-    from lvlm_ad.studies import Study
-
 study = typer.Typer(
-    help="Ask about the same images under several conditions: how stable is a model?",
+    help="Ask about the same images under several conditions: how stable is a model, and what does quality cost?",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -23,7 +21,7 @@ study = typer.Typer(
 
 @study.callback()
 def root() -> None:
-    """Ask about the same images under several conditions: how stable is a model?"""
+    """Ask about the same images under several conditions: how stable is a model, and what does quality cost?"""
 
 
 @study.command()
@@ -88,7 +86,8 @@ def stability(
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
     interrupted, after what can be said so far.
     """
-    from lvlm_ad.cli.study_tables import show_price, show_stability
+    from lvlm_ad.cli.stability_tables import show_stability
+    from lvlm_ad.cli.study_tables import leave, show_price
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.studies import StabilityOptions, price_stability, study_stability
@@ -126,12 +125,7 @@ def stability(
         return
     folder = out / "studies" / found.name
     show_stability(found, folder, json=json)
-    _leave(found)
+    leave(found)
 
 
-def _leave(found: Study) -> None:
-    """End with the status of a study that has not everything."""
-    if found.state == "interrupted":
-        raise KeyboardInterrupt
-    if found.state != "complete":
-        raise typer.Exit(shell.EXIT_INCOMPLETE)
+study.command()(efficiency)

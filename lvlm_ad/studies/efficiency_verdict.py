@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def verdict(rows: Mapping[int, RowFigures], compared: Compared) -> str:
     """Say in a sentence which combination is best, and which cheaper one is not surely worse.
 
     Best is the highest image AUROC among the combinations whose cost is known, and of equal ones the cheapest.
-    Without any known cost in USD it is the highest of all.
+    A higher one without a known cost is named at the end. Without any known cost it is the highest of all.
 
     Args:
         rows: column -> the combination.
@@ -29,24 +29,37 @@ def verdict(rows: Mapping[int, RowFigures], compared: Compared) -> str:
     if not priced:
         best, _ = max(measured, key=lambda one: compared.values[one[1]])
         return f"No price is known; {_shown(best)} is the highest: {_seconds(best)}."
+    sentence, best = _among_priced(priced, compared)
+    unpriced = [row for row, at in measured if row.usd_per_image.value is None]
+    top = max(unpriced, key=_auroc, default=best)
+    if _auroc(top) > _auroc(best):
+        sentence += f"; {_shown(top)} at an unknown price"
+    return f"{sentence}."
+
+
+def _among_priced(priced: Sequence[tuple[RowFigures, int]], compared: Compared) -> tuple[str, RowFigures]:
+    """Return what can be said of the combinations whose cost is known, and the best of them."""
     best, place = max(priced, key=lambda one: (compared.values[one[1]], -_usd(one[0])))
     cheaper = [(row, at) for row, at in priced if _usd(row) < _usd(best)]
     close = [row for row, at in cheaper if not compared.better[place, at]]
     sentence = f"{_shown(best)} for {_dollars(best)} an image"
     if not cheaper:
-        return f"{sentence}; nothing that was measured is cheaper."
+        return f"{sentence}; nothing that was measured is cheaper", best
     if not close:
-        return f"{sentence}; everything cheaper is surely worse."
+        return f"{sentence}; everything cheaper is surely worse", best
     other = min(close, key=_usd)
-    return (
-        f"{sentence}; nothing cheaper is surely as good, but {_shown(other)} for {_dollars(other)} is not surely worse."
-    )
+    also = f"{_shown(other)} for {_dollars(other)} is not surely worse"
+    return f"{sentence}; nothing cheaper is surely as good, but {also}", best
 
 
 def _shown(row: RowFigures) -> str:
-    value, interval = row.image_auroc.value or 0.0, row.image_auroc.interval
+    value, interval = _auroc(row), row.image_auroc.interval
     ends = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
     return f"{row.words}: image AUROC {100 * value:.1f} %{ends}"
+
+
+def _auroc(row: RowFigures) -> float:
+    return row.image_auroc.value or 0.0
 
 
 def _seconds(row: RowFigures) -> str:

@@ -54,6 +54,10 @@ def test_dominated_twin_and_unpriced_models_are_told(models):
     )
     assert study.verdict.startswith("good with method regions: image AUROC ")
     assert study.verdict.endswith("for 0.00102 USD an image; nothing that was measured is cheaper.")
+    dear = models(poor=priced(DEAR, sharpness=0.02), unpriced={"sharpness": 0.4})
+    assert study_efficiency(dear).verdict.endswith(
+        "unpriced with method regions: image AUROC 100.0 % [89.9, 100.0] at an unknown price."
+    )
     _, places = front_of(figures, "pixel_ap")
     assert (places["good"].on_front, places["poor"].on_front) == (True, False)
     _, tokens = front_of(figures, cost="tokens")

@@ -22,7 +22,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, options):
     assert first.startswith("Too unstable to tell two versions 2 points apart: ")
     for text in ("asking again", "paraphrase, 1 level ", "resolution, 1 level ", "ICC", "2 times the price"):
         assert text in done.stdout
-    assert "Not varied: references (no normal images are shown" in done.stdout
+    assert "Not asked: references (no normal images are shown" in done.stdout
     assert "stability-Scripted-regions-folder" in done.stderr
 
 

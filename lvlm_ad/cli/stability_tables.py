@@ -1,0 +1,88 @@
+"""The figures of a stability study in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lvlm_ad.cli.study_tables import NONE, ends, missing_lines, number, percent, show_study, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from lvlm_ad.studies import FactorFigures, StabilityFigures, Study
+
+
+def show_stability(found: Study, folder: Path, *, json: bool) -> None:
+    """Print the verdict and the figures of a stability study."""
+    from lvlm_ad.studies import StabilityFigures
+
+    figures = StabilityFigures.model_validate(found.figures)
+    undefined = [f"Undefined: {one.what} ({one.reason})." for one in figures.undefined]
+    lines = [*_other_figures(figures), *missing_lines(found), *undefined]
+    show_study(found, folder, [_stability_table(figures), *lines], json=json)
+
+
+def _stability_table(figures: StabilityFigures) -> Table:
+    """Return a row for asking again and one for each factor."""
+    rows = table("varied", "flip rate", "SD of score", "share of variance", "map difference", "image AUROC")
+    again, noise = figures.repeats["all"], figures.auroc
+    rows.add_row(
+        "asking again",
+        percent(again.flip_rate),
+        NONE if again.within_sd is None else f"{again.within_sd:.3f}",
+        "",
+        number(figures.map_test_retest),
+        NONE if noise.asking is None else f"±{100 * noise.asking:.1f}",
+    )
+    for one in figures.factors:
+        rows.add_row(*_factor_row(one))
+    return rows
+
+
+def _factor_row(one: FactorFigures) -> tuple[str, ...]:
+    flips = [level.flip_rate for level in one.levels if level.flip_rate.value is not None]
+    maps = [level.map_difference for level in one.levels if level.map_difference.value is not None]
+    changes = [level.auroc_change for level in one.levels if level.auroc_change is not None]
+    total = one.total.value
+    return (
+        f"{one.factor}, {len(one.levels)} level{'' if len(one.levels) == 1 else 's'}",
+        percent(max(flips, key=lambda flip: flip.value or 0.0)) if flips else NONE,
+        NONE if total is None else f"{max(total, 0.0) ** 0.5:.3f}",
+        percent(one.share),
+        number(max(maps, key=lambda level: level.value or 0.0)) if maps else NONE,
+        f"{100 * min(changes):+.1f} to {100 * max(changes):+.1f}" if changes else NONE,
+    )
+
+
+def _other_figures(figures: StabilityFigures) -> list[str]:
+    """Say what has no row: image scores, votes, numbers of regions."""
+    again = figures.repeats["all"]
+    changed = NONE if again.unstable_fraction is None else f"{100 * again.unstable_fraction:.1f} %"
+    sides = f"{changed} fell on both sides of the threshold {figures.threshold:g}"
+    lines = [
+        "Of a factor: the most flips and the largest map difference of a level against the base; change of AUROC.",
+        f"Of {again.images} images asked {again.answers} times, {sides}; ICC {number(again.icc)}.",
+    ]
+    most = [one for one in figures.votes if one.how == "mean" and one.k > 1]
+    if most:
+        vote = most[-1]
+        gain = "unknown" if vote.gain.value is None else f"{100 * vote.gain.value:+.1f} points{ends(vote.gain, 100)}"
+        lines.append(f"The mean of {vote.k} answers changes image AUROC by {gain}, at {vote.k} times the price.")
+    if (place := figures.positions) is not None:
+        p = "" if place.p_value is None else f", p = {place.p_value:.3f}"
+        lines.append(
+            f"Numbers: with the same pixels, naming differs by {percent(place.range)} between the numbers that are "
+            f"named most and least for what they are{p}."
+        )
+    if (parts := figures.components) is not None:
+        shown = {
+            "images": parts.image,
+            parts.factor: parts.condition,
+            "both": parts.interaction,
+            "asking": parts.repeat,
+        }
+        text = ", ".join(f"{name} {number(one, 5)}" for name, one in shown.items())
+        lines.append(f"Components of the variance of scores: {text}.")
+    return lines
