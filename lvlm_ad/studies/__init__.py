@@ -12,8 +12,11 @@ study computes its figures with pure functions of ``lvlm_ad.metrics``.
 """
 
 from lvlm_ad.studies.condition import Condition, StudyDesign
+from lvlm_ad.studies.corruptions import corrupt
 from lvlm_ad.studies.efficiency import EfficiencyOptions, price_efficiency, study_efficiency
 from lvlm_ad.studies.efficiency_record import EfficiencyFigures
+from lvlm_ad.studies.grounding import GroundingOptions, price_grounding, study_grounding
+from lvlm_ad.studies.grounding_record import GroundingFigures
 from lvlm_ad.studies.images import StudyImages, chosen_images
 from lvlm_ad.studies.maps import MapDifferences, StudyMaps
 from lvlm_ad.studies.readings import Readings
@@ -27,6 +30,8 @@ __all__ = [
     "EfficiencyFigures",
     "EfficiencyOptions",
     "FactorFigures",
+    "GroundingFigures",
+    "GroundingOptions",
     "MapDifferences",
     "Number",
     "Readings",
@@ -39,11 +44,14 @@ __all__ = [
     "StudyMaps",
     "StudyResults",
     "chosen_images",
+    "corrupt",
     "forecast_study",
     "price_efficiency",
+    "price_grounding",
     "price_stability",
     "run_study",
     "study_efficiency",
+    "study_grounding",
     "study_record",
     "study_stability",
 ]

@@ -71,6 +71,25 @@ class StudyMaps:
         size = self.sides[column]
         return [at for at, side in enumerate(self.sides) if side == size and self.places[at]]
 
+    def painted(self, image: int, columns: Sequence[int]) -> list[ScoreMap | None]:
+        """Return an image's maps under some conditions; None where it has no answer."""
+        known: dict[str, Regions] = {}
+        maps: list[ScoreMap | None] = []
+        for column in columns:
+            record, plan = self._readings.records[column][image], self._readings.results[column].plan
+            if record.image_score is None:
+                maps.append(None)
+                continue
+            regions = None
+            if record.division:
+                # An image's division is most often the same under all conditions.
+                if record.division not in known:
+                    known[record.division] = self.regions(image, column)
+                regions = known[record.division]
+            binary = plan.protocol.binary
+            maps.append(paint_places(shapes_of(record), regions, self.sides[column], binary=binary))
+        return maps
+
     def cells(self, image: int, columns: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return an image's maps under some conditions, on common cells.
 
@@ -82,20 +101,7 @@ class StudyMaps:
             Scores, float64 ``(len(columns), cells)`` in 0..1, NaN where the image has no answer; and the cells' areas
             in pixels, float64 ``(cells,)``.
         """
-        known: dict[str, Regions] = {}
-        maps: list[ScoreMap | None] = []
-        for column in columns:
-            record, plan = self._readings.records[column][image], self._readings.results[column].plan
-            regions = None
-            if record.division:
-                # An image's division is most often the same under all conditions.
-                if record.division not in known:
-                    known[record.division] = self.regions(image, column)
-                regions = known[record.division]
-            binary = plan.protocol.binary
-            painted = paint_places(shapes_of(record), regions, self.sides[column], binary=binary)
-            maps.append(None if record.image_score is None else painted)
-        return common_cells(maps)
+        return common_cells(self.painted(image, columns))
 
 
 class MapDifferences:

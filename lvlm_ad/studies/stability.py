@@ -11,6 +11,7 @@ from lvlm_ad.log import Progress
 from lvlm_ad.studies.images import StudyImages, choose_images, chosen_images
 from lvlm_ad.studies.maps import StudyMaps
 from lvlm_ad.studies.planning import allocate, precision
+from lvlm_ad.studies.pricing import total_price
 from lvlm_ad.studies.readings import Readings
 from lvlm_ad.studies.record import LeftOut, Study, study_record
 from lvlm_ad.studies.runner import forecast_study, run_study
@@ -108,31 +109,18 @@ def price_stability(
     """Estimate what a study would ask and cost and how precise it would be, without asking; no key is needed.
 
     Returns:
-        "study" (its name), "images", "repeats", "levels" (of each factor), "left_out", "precision" (see ``precision``),
-        "conditions" (what ``forecast`` returns for each, with its name, factor and level), and the sums "questions",
-        "stored", "to_ask", "cost_usd" and "at_most_usd"; None where unknown.
+        What ``total_price`` returns, "repeats", "levels" (of each factor), "left_out" and "precision" (see
+        ``precision``).
     """
     _threshold(config)
     design = design_stability(config, options or StabilityOptions(), progress, workers)
-    forecasts = forecast_study(design.study, progress, workers)
-    conditions = [
-        {"name": condition.name, "factor": condition.factor, "level": condition.level, **one}
-        for condition, one in forecasts
-    ]
-    sums: dict[str, Any] = dict.fromkeys(("questions", "stored", "to_ask", "cost_usd", "at_most_usd"), 0)
-    for name in sums:
-        values = [one[name] for one in conditions]
-        sums[name] = None if None in values else sum(values)
-    images = len(design.study.images.dataset)
+    price = total_price(design.study, forecast_study(design.study, progress, workers))
     return {
-        "study": design.study.name,
-        "images": images,
+        **price,
         "repeats": design.repeats,
         "levels": dict(design.levels),
         "left_out": [one.model_dump() for one in design.left_out],
-        "precision": precision(images, design.repeats),
-        **sums,
-        "conditions": conditions,
+        "precision": precision(price["images"], design.repeats),
     }
 
 

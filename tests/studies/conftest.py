@@ -11,6 +11,8 @@ from lvlm_ad.evaluate import RunConfig
 
 MODEL = str(Path(__file__).with_name("scripted_model.py")) + ":Scripted"
 
+GROUNDED = str(Path(__file__).with_name("grounding_model.py")) + ":Grounded"
+
 SETTINGS = {
     "image_size": 160,
     "division": "grid",
@@ -112,5 +114,34 @@ def models(blocks, tmp_path):
             names.append(str(path))
         settings = {key: value for key, value in SETTINGS.items() if not key.startswith("price")}
         return RunConfig(models=names, data=blocks, out=tmp_path / "out", settings=settings, resamples=100)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def coloured(tmp_path_factory):
+    """The folder of a data set with 40 images; every other one has a red square: 4, 8, 14 or 20 pixels wide."""
+    root = tmp_path_factory.mktemp("coloured") / "data"
+    for number in range(40):
+        pixels = np.full((80, 80, 3), (60, 120, 160), np.uint8)
+        pixels[:, 40:, 1] = number
+        mask = np.zeros((80, 80), np.uint8)
+        kind = "hole" if number % 2 else "good"
+        if number % 2:
+            side, (row, column) = (4, 8, 14, 20)[number // 2 % 4], divmod(1 + number * 7 % 15, 4)
+            mask[20 * row : 20 * row + side, 20 * column : 20 * column + side] = 255
+            pixels[mask > 0] = (200, number, 100)
+            write(root / "bolt" / "ground_truth" / kind / f"{number:03}_mask.png", mask)
+        write(root / "bolt" / "test" / kind / f"{number:03}.png", pixels)
+    return root
+
+
+@pytest.fixture
+def grounded(coloured, tmp_path):
+    """A function that returns the base of a study of the scripted model."""
+
+    def make(resamples=0, **settings):
+        settings = {**SETTINGS, "log": str(tmp_path / "asked.txt"), **settings}
+        return RunConfig(models=GROUNDED, data=coloured, out=tmp_path / "out", settings=settings, resamples=resamples)
 
     return make

@@ -1,0 +1,88 @@
+"""Image AUROC of conditions against each other, on the images that all of them answered."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvlm_ad.metrics.curves import auroc, steps_of
+from lvlm_ad.metrics.differences import mean_auroc_difference
+from lvlm_ad.metrics.stability.measured import jackknife
+from lvlm_ad.studies.record import Number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from lvlm_ad.runs import Run
+    from lvlm_ad.studies.readings import Readings
+
+__all__ = ["auroc_change", "auroc_contrast", "metric_of"]
+
+
+def metric_of(run: Run, name: str) -> Number:
+    """Return a metric's mean over categories as a run gives it, with its interval or the reason why there is none."""
+    mean = run.metrics["mean"]
+    value = mean.get(name)
+    if value is None:
+        return Number(value=None, reason=mean.get("undefined", {}).get(name, "not measured"))
+    ends = mean.get("interval", {}).get(name)
+    reason = "" if ends else mean.get("no_interval", {}).get(name, "not measured")
+    return Number(value=value, interval=tuple(ends) if ends else None, reason=reason)
+
+
+def auroc_change(readings: Readings, column: int, base: int = 0) -> Number:
+    """Return image AUROC under a condition minus that under another one, with the interval of paired images."""
+    groups = _groups(readings, [column, base])
+    labels = [readings.labels[rows] for rows in groups]
+    first, second = ([readings.scores[rows, one] for rows in groups] for one in (column, base))
+    found = mean_auroc_difference(labels, first, second)
+    if found.difference is None:
+        return Number(value=None, reason="no category has good and anomalous images that are answered both times")
+    reason = "" if found.interval else "fewer than 2 good or 2 defective images"
+    return Number(value=found.difference, interval=found.interval, reason=reason)
+
+
+def auroc_contrast(readings: Readings, columns: Sequence[int], weights: Sequence[float]) -> Number:
+    """Return a weighted sum of image AUROCs on the images answered under all conditions, such as a slope.
+
+    The interval is the jackknife's over images.
+
+    Args:
+        readings: the answers.
+        columns: the conditions.
+        weights: of each.
+    """
+    groups, factors = _groups(readings, columns), np.asarray(weights, dtype=np.float64)
+    if not groups:
+        return Number(value=None, reason="no category has good and anomalous images that are answered every time")
+    values = [_weighted(readings, rows, columns, factors) for rows in groups]
+    value = math.fsum(values) / len(values)
+    without = [
+        value + (_weighted(readings, np.delete(rows, place), columns, factors) - own) / len(values)
+        for rows, own in zip(groups, values, strict=True)
+        for place in range(rows.size)
+    ]
+    return Number.of(jackknife(value, np.array(without)))
+
+
+def _groups(readings: Readings, columns: Sequence[int]) -> list[NDArray[np.intp]]:
+    """Return of each category with both classes the images that are answered under all conditions."""
+    common = ~np.isnan(readings.scores[:, columns]).any(axis=1)
+    names = dict.fromkeys(readings.categories.tolist())
+    groups = [np.flatnonzero(common & (readings.categories == name)) for name in names]
+    return [rows for rows in groups if readings.labels[rows].any() and not readings.labels[rows].all()]
+
+
+def _weighted(
+    readings: Readings, rows: NDArray[np.intp], columns: Sequence[int], weights: NDArray[np.float64]
+) -> float:
+    """Return the weighted sum for some images; NaN if a class is missing."""
+    labels = readings.labels[rows]
+    if labels.all() or not labels.any():
+        return math.nan
+    each = [float(auroc(steps_of(readings.scores[rows, one], labels, ~labels))) for one in columns]
+    return float(weights @ each)
