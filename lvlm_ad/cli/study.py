@@ -10,6 +10,7 @@ import typer
 
 from lvlm_ad.cli import shell
 from lvlm_ad.cli.study_efficiency import efficiency
+from lvlm_ad.cli.study_reading import present, show
 from lvlm_ad.workers import Workers
 
 study = typer.Typer(
@@ -81,12 +82,12 @@ def stability(
     A base is asked several times, and once at each level of each factor: the wording (paraphrase), the numbers of the
     regions (numbering), how they are drawn (marks), the image's size (resolution), the images shown before
     (references, with --set shots=N). Answers are shared with bench, and the same command continues after an
-    interruption. The study is written to OUT/studies/NAME: study.json, and a run for each condition.
+    interruption. The study is written to OUT/studies/NAME: study.json, its page index.html, study.csv, study.tex, and
+    a run for each condition.
 
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
     interrupted, after what can be said so far.
     """
-    from lvlm_ad.cli.stability_tables import show_stability
     from lvlm_ad.cli.study_tables import leave, show_price
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.evaluate import RunConfig
@@ -124,8 +125,9 @@ def stability(
         show_price(price, json=json)
         return
     folder = out / "studies" / found.name
-    show_stability(found, folder, json=json)
+    present(found, folder, json=json)
     leave(found)
 
 
 study.command()(efficiency)
+study.command()(show)

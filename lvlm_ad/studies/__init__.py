@@ -15,6 +15,7 @@ from lvlm_ad.studies.condition import Condition, StudyDesign
 from lvlm_ad.studies.corruptions import corrupt
 from lvlm_ad.studies.efficiency import EfficiencyOptions, price_efficiency, study_efficiency
 from lvlm_ad.studies.efficiency_record import EfficiencyFigures
+from lvlm_ad.studies.formats import STUDY_FORMATS, tables_of
 from lvlm_ad.studies.grounding import GroundingOptions, price_grounding, study_grounding
 from lvlm_ad.studies.grounding_record import GroundingFigures
 from lvlm_ad.studies.images import StudyImages, chosen_images
@@ -24,8 +25,11 @@ from lvlm_ad.studies.record import Number, Study, study_record
 from lvlm_ad.studies.runner import Result, StudyResults, forecast_study, run_study
 from lvlm_ad.studies.stability import StabilityOptions, price_stability, study_stability
 from lvlm_ad.studies.stability_record import FactorFigures, StabilityFigures
+from lvlm_ad.studies.tables import StudyTable
+from lvlm_ad.studies.values import StudyValue, figures_of, study_values
 
 __all__ = [
+    "STUDY_FORMATS",
     "Condition",
     "EfficiencyFigures",
     "EfficiencyOptions",
@@ -43,8 +47,11 @@ __all__ = [
     "StudyImages",
     "StudyMaps",
     "StudyResults",
+    "StudyTable",
+    "StudyValue",
     "chosen_images",
     "corrupt",
+    "figures_of",
     "forecast_study",
     "price_efficiency",
     "price_grounding",
@@ -54,4 +61,6 @@ __all__ = [
     "study_grounding",
     "study_record",
     "study_stability",
+    "study_values",
+    "tables_of",
 ]

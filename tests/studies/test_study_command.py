@@ -85,3 +85,21 @@ def test_an_interrupted_study_goes_on(options, asked, lvlm_ad_process, tmp_path,
     # Two questions at most were under way when it was killed, and none after Ctrl-C.
     assert len(asked()) - len(set(asked())) <= (2 if end == "SIGKILL" else 0)
     assert len(set(asked())) == CONDITIONS * 12
+
+
+def test_a_study_is_shown_again(lvlm_ad_command, options, tmp_path):
+    """Show prints what the study printed, and writes the page anew; a folder without a study is one clear line."""
+    done = lvlm_ad_command("study", "stability", *options(noise=0.05), *SMALL, "--factor", "repeat")
+    folder = tmp_path / "out" / "studies" / "stability-Scripted-regions-folder"
+    page = folder / "index.html"
+    assert f"page: {page}" in done.stderr
+    before = page.read_text()
+    page.unlink()
+    again = lvlm_ad_command("study", "show", str(folder))
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert page.read_text() == before
+    shown = lvlm_ad_command("study", "show", str(folder / "study.json"), "--json")
+    assert json.loads(shown.stdout)["verdict"] == done.stdout.splitlines()[0]
+    missing = lvlm_ad_command("study", "show", str(tmp_path))
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "study.json cannot be read" in missing.stderr

@@ -1,0 +1,97 @@
+"""Kinds of plots that studies share: bars and points with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.leaderboard.columns import shortened
+from lvlm_ad.report.plots import GOOD, INK, new_axes, plot_text
+
+if TYPE_CHECKING:
+    from lvlm_ad.report.plots import Plot
+    from lvlm_ad.studies import Number
+
+__all__ = ["Bar", "Explained", "bars", "in_words", "points", "tick"]
+
+_NAME_KEPT = 22
+"""Characters of a name beside its bar."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A plot with one plain sentence on what it says.
+
+    Attributes:
+        plot: the plot.
+        words: the sentence.
+    """
+
+    plot: Plot
+    words: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value with its interval, in the units of the plot.
+
+    Attributes:
+        name: what it is.
+        value: its length.
+        interval: its 95 % interval; None without one.
+        colour: of the bar.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    colour: str = GOOD
+
+    @classmethod
+    def of(cls, name: str, number: Number, scale: float = 100.0, colour: str = GOOD) -> Bar | None:
+        """Make a bar of a number of ``study.json``; None if it is undefined."""
+        if number.value is None:
+            return None
+        ends = None if number.interval is None else (scale * number.interval[0], scale * number.interval[1])
+        return cls(name, scale * number.value, ends, colour)
+
+
+def bars(entries: Sequence[Bar], axis: str) -> tuple[Any, Any]:
+    """Draw horizontal bars, each with its interval, the first on top; return the figure and its axes."""
+    figure, axes = new_axes(axis, "", size=(4.0, 0.9 + 0.34 * len(entries)))
+    rows = range(len(entries))
+    axes.barh(rows, [one.value for one in entries], height=0.62, color=[one.colour for one in entries], alpha=0.55)
+    for row, one in zip(rows, entries, strict=True):
+        if one.interval is not None:
+            axes.plot(one.interval, [row] * 2, color=INK, linewidth=1.4, solid_capstyle="butt")
+    axes.set_ylim(len(entries) - 0.4, -0.6)
+    axes.set_yticks(rows, [tick(one.name) for one in entries])
+    axes.grid(visible=False, axis="y")
+    return figure, axes
+
+
+def points(axes: Any, x: Sequence[float], series: Sequence[Bar], colour: str = GOOD, label: str = "") -> None:
+    """Draw values over x with their intervals, joined by a line."""
+    if len(x) > 1:
+        axes.plot(x, [one.value for one in series], color=colour, linewidth=1.0, alpha=0.6)
+    axes.scatter(x, [one.value for one in series], color=colour, s=20, zorder=3, label=label or None)
+    for at, one in zip(x, series, strict=True):
+        if one.interval is not None:
+            axes.plot([at] * 2, one.interval, color=colour, linewidth=1.4, solid_capstyle="butt")
+
+
+def tick(name: str) -> str:
+    """Return a name as it stands at an axis; it may be a stranger's."""
+    return plot_text(shortened(name, _NAME_KEPT))
+
+
+def in_words(entries: Sequence[Bar] | Mapping[str, float], digits: int = 1) -> str:
+    """List values for readers who do not see the plot, such as "marks 3.6 (1.0 to 6.1), numbering 0.4"."""
+    if isinstance(entries, Mapping):
+        entries = [Bar(name, value) for name, value in entries.items()]
+    return ", ".join(f"{one.name} {one.value:.{digits}f}{_ends(one, digits)}" for one in entries)
+
+
+def _ends(one: Bar, digits: int) -> str:
+    return "" if one.interval is None else f" ({one.interval[0]:.{digits}f} to {one.interval[1]:.{digits}f})"

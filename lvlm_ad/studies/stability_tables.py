@@ -1,0 +1,176 @@
+"""The tables of a stability study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lvlm_ad.leaderboard.columns import percent as in_percent
+from lvlm_ad.runs import metric_title
+from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, words
+
+if TYPE_CHECKING:
+    from lvlm_ad.studies.stability_record import (
+        ComponentFigures,
+        FactorFigures,
+        PositionFigures,
+        Spread,
+        StabilityFigures,
+        VoteFigures,
+    )
+
+__all__ = ["stability_tables"]
+
+
+def stability_tables(figures: StabilityFigures) -> list[StudyTable]:
+    """Return the tables of a stability study; those without rows are left out."""
+    tables = [
+        _repeats(figures),
+        _factors(figures.factors),
+        _levels(figures.factors),
+        *([_components(figures.components)] if figures.components else []),
+        _votes(figures.votes),
+        _spreads(figures.metrics),
+        *([_positions(figures.positions)] if figures.positions else []),
+    ]
+    return [one for one in tables if one.rows]
+
+
+def _repeats(figures: StabilityFigures) -> StudyTable:
+    rows = tuple(
+        (
+            f"{name} images",
+            (
+                count(one.images),
+                percent(one.flip_rate),
+                Cell(in_percent(one.unstable_fraction), value=one.unstable_fraction),
+                decimal(one.within_sd),
+                decimal(one.icc),
+            ),
+        )
+        for name, one in figures.repeats.items()
+    )
+    most = max((one.answers for one in figures.repeats.values()), default=0)
+    note = (
+        f"The same question, asked {most} times. Flips: how often two answers about an image disagree on whether it is "
+        f"anomalous, at the threshold {figures.threshold:g}. Changed: images whose answers do not all agree. Spread: "
+        "standard deviation of an image's scores. ICC: 1 if an image always gets its own score, 0 if scores say "
+        "nothing about the image."
+    )
+    heads = ("Asked again", "Images", "Flips, %", "Changed, %", "Spread of score", "ICC")
+    return StudyTable("The same question again", note, heads, rows)
+
+
+def _factors(factors: list[FactorFigures]) -> StudyTable:
+    rows = tuple(
+        (
+            one.factor,
+            (
+                words(str(len(one.levels))),
+                decimal(one.total, 5),
+                decimal(one.excess, 5),
+                percent(one.share),
+                decimal(one.shift_variance, 5),
+            ),
+        )
+        for one in factors
+    )
+    note = (
+        "Variances of an image's score. Total: over the ways of asking, which includes that of asking again. Added: "
+        "what the factor adds to that. Share: what it adds, as a part of both. Of means: between the mean scores of "
+        "the ways of asking."
+    )
+    heads = ("Varied", "Ways", "Total variance", "Added variance", "Share, %", "Of means")
+    return StudyTable("Where scores vary", note, heads, rows)
+
+
+def _levels(factors: list[FactorFigures]) -> StudyTable:
+    rows = tuple(
+        (
+            f"{factor.factor}: {one.level}",
+            (
+                count(one.images),
+                points(one.auroc_change),
+                percent(one.flip_rate),
+                points(one.shift_good),
+                points(one.shift_anomalous),
+                decimal(one.map_difference),
+            ),
+        )
+        for factor in factors
+        for one in factor.levels
+    )
+    note = (
+        "Each way of asking against the base. Image AUROC: its change in points. Flips: how often both disagree on "
+        "whether an image is anomalous; the base asked again flips, too. Shifts: mean change of the score, in points "
+        "of 0 to 100. Map difference: mean change of a pixel's score, 0 to 1."
+    )
+    heads = ("Way of asking", "Images", "Image AUROC", "Flips, %", "Shift, good", "Shift, anomalous", "Map difference")
+    return StudyTable("Each way of asking", note, heads, rows)
+
+
+def _components(parts: ComponentFigures) -> StudyTable:
+    named = {
+        "images": parts.image,
+        parts.factor: parts.condition,
+        f"images and {parts.factor} together": parts.interaction,
+        "asking again": parts.repeat,
+    }
+    note = (
+        f"Variance of scores by where it comes from: {parts.images} images, each asked {parts.answers} times in every "
+        "way. Only the first row is wanted."
+    )
+    rows = tuple((name, (decimal(one, 5),)) for name, one in named.items())
+    return StudyTable("Components of variance", note, ("Source", "Variance"), rows)
+
+
+def _votes(votes: list[VoteFigures]) -> StudyTable:
+    rows = tuple(
+        (
+            f"{one.how} of {one.k}" if one.k > 1 else f"one answer ({one.how})",
+            (Cell(in_percent(one.auroc), value=one.auroc), points(one.gain), amount(one.usd_per_image)),
+        )
+        for one in votes
+        if one.k > 1 or one.how == "mean"
+    )
+    note = (
+        "What several answers about an image give together, computed from the answers at hand. Gain: over one answer."
+    )
+    return StudyTable("Several answers", note, ("Score", "Image AUROC, %", "Gain, points", "USD per image"), rows)
+
+
+def _spreads(metrics: dict[str, Spread]) -> StudyTable:
+    rows = tuple(
+        (
+            metric_title(name),
+            (
+                words(", ".join(map(in_percent, one.each))),
+                Cell(in_percent(one.sd), value=one.sd),
+                Cell(in_percent(one.range), value=one.range),
+            ),
+        )
+        for name, one in metrics.items()
+    )
+    note = "Each metric every time that the base was asked; standard deviation and range of these values."
+    return StudyTable("Metrics each time", note, ("Metric", "Each time, %", "SD, points", "Range, points"), rows)
+
+
+def _positions(place: PositionFigures) -> StudyTable:
+    rows = tuple(_position_rows(place))
+    p = (
+        ""
+        if place.p_value is None
+        else f" Chance alone gives such differences with a probability of {place.p_value:.3f}."
+    )
+    note = (
+        f"{place.images} images under {place.numberings} numberings of the same regions. Preference: how much more "
+        f"often a region is named when it bears this number than on average, in points.{p}"
+    )
+    return StudyTable("Numbers of regions", note, ("Number", "Named, %", "Preference"), rows)
+
+
+def _position_rows(place: PositionFigures) -> Iterator[tuple[str, tuple[Cell, ...]]]:
+    for number, frequency, effect in zip(place.numbers, place.frequency, place.effect, strict=True):
+        yield str(number), (Cell(in_percent(frequency), value=frequency), points(effect))
+    yield "largest difference", (words(""), points(place.range))
+    yield "from one number to the next", (words(""), points(place.slope))

@@ -1,0 +1,105 @@
+"""Tables of a study's figures, as its page and its LaTeX file show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lvlm_ad.leaderboard import signed, usd
+from lvlm_ad.leaderboard.columns import UNKNOWN
+
+if TYPE_CHECKING:
+    from lvlm_ad.studies.record import Number
+
+__all__ = ["Cell", "StudyTable", "amount", "count", "decimal", "percent", "points", "seconds", "words"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes:
+        text: what it shows.
+        ends: the 95 % interval, such as "1.2 to 3.4"; empty without one.
+        value: the number that ``text`` shows, as in ``study.json``; None where there is none.
+        reason: why there is no value or no interval.
+    """
+
+    text: str
+    ends: str = ""
+    value: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """A table of figures.
+
+    Attributes:
+        title: its heading.
+        note: what its numbers mean, in plain sentences.
+        heads: headings of all columns, that of the rows' names first.
+        rows: of each row its name and its cells.
+    """
+
+    title: str
+    note: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+    @property
+    def reasons(self) -> str:
+        """Why values or intervals are missing, in one sentence; empty if none is."""
+        reasons = dict.fromkeys(cell.reason for _, cells in self.rows for cell in cells if cell.reason)
+        return f"Without a value or an interval: {'; '.join(reasons)}." if reasons else ""
+
+
+def percent(number: Number) -> Cell:
+    """Show a fraction in percent."""
+    return _cell(number, lambda value: f"{100 * value:.1f}")
+
+
+def points(number: Number | float | None) -> Cell:
+    """Show a difference of fractions in percentage points, with its sign."""
+    return _plain(number, signed) if number is None or isinstance(number, float) else _cell(number, signed)
+
+
+def decimal(number: Number | float | None, digits: int = 3) -> Cell:
+    """Show a number with so many digits."""
+
+    def write(value: float) -> str:
+        return f"{value:.{digits}f}"
+
+    return _plain(number, write) if number is None or isinstance(number, float) else _cell(number, write)
+
+
+def amount(number: Number | float | None) -> Cell:
+    """Show an amount in USD."""
+    return _plain(number, usd) if number is None or isinstance(number, float) else _cell(number, usd)
+
+
+def seconds(number: Number | float | None) -> Cell:
+    """Show seconds."""
+    return decimal(number, 2)
+
+
+def count(number: int) -> Cell:
+    """Show a count."""
+    return Cell(str(number), value=float(number))
+
+
+def words(text: str) -> Cell:
+    """Show a text."""
+    return Cell(text)
+
+
+def _plain(value: float | None, write: Callable[[float], str]) -> Cell:
+    return Cell(UNKNOWN) if value is None else Cell(write(value), value=value)
+
+
+def _cell(number: Number, write: Callable[[float], str]) -> Cell:
+    if number.value is None:
+        return Cell(UNKNOWN, reason=number.reason)
+    ends = "" if number.interval is None else " to ".join(map(write, number.interval))
+    return Cell(write(number.value), ends, number.value, number.reason)

@@ -1,0 +1,141 @@
+"""The page of a study: it answers its question first, says it in words, and is safe and readable everywhere."""
+
+import html
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lvlm_ad.report.stability_answer import stability_checks
+from lvlm_ad.report.stability_plots import stability_plots
+from lvlm_ad.report.study_page import study_page, write_study
+from lvlm_ad.studies import STUDY_FORMATS, StabilityFigures, Study, figures_of
+from lvlm_ad.studies.stability_record import AurocNoise
+from lvlm_ad.studies.values import KINDS
+
+FROZEN = Path(__file__).parents[1] / "data" / "studies"
+
+HOSTILE = "</title><script>document.title='owned'</script><b onload=x>$x_1$ \x1b[31m \u202eevil"
+
+
+@pytest.fixture(scope="session", params=sorted(KINDS))
+def page(request, tmp_path_factory):
+    """The page of a study of each kind."""
+    folder = Path(shutil.copytree(FROZEN / request.param, tmp_path_factory.mktemp("study") / request.param))
+    return write_study(Study.read(folder), folder)
+
+
+def test_the_verdict_comes_before_all_else(page):
+    """The verdict is the first paragraph below the heading; the figures follow, each with a sentence, then tables."""
+    text = page.read_text()
+    study = Study.read(page.parent)
+    places = [text.index(one) for one in ('class="verdict"', 'id="figures"', 'id="numbers"', 'id="asked"')]
+    assert places == sorted(places)
+    assert text.index("<main") < places[0] < text.index("<h2")
+    assert f'<p class="verdict">{study.verdict}</p>' in text
+    figures = re.findall(r"<figure>.*?</figure>", text, re.DOTALL)
+    assert len(figures) > 2
+    for figure in figures:
+        assert re.search(r"<figcaption>[^<]{30,}\.</figcaption>", figure)
+        assert re.search(r'role="img" aria-label="[^"]{30,}\."', figure)
+
+
+def test_nothing_of_a_stranger_is_markup():
+    """Names of a model, of levels and reasons are text on the page, in its plots and in the LaTeX file."""
+    study = Study.read(FROZEN / "stability")
+    figures = StabilityFigures.model_validate(study.figures)
+    level = figures.factors[0].levels[0].model_copy(update={"level": HOSTILE})
+    factor = figures.factors[0].model_copy(update={"factor": HOSTILE, "levels": [level]})
+    noise = figures.auroc.model_copy(update={"level": HOSTILE})
+    figures = figures.model_copy(update={"factors": [factor], "auroc": noise})
+    condition = study.conditions[0].model_copy(update={"name": HOSTILE, "level": HOSTILE, "problem": HOSTILE})
+    changes = {"model": HOSTILE, "method": HOSTILE, "dataset": HOSTILE, "verdict": HOSTILE, "conditions": [condition]}
+    changed = study.model_copy(update={**changes, "figures": figures.model_dump(mode="json")})
+    text = study_page(changed)
+    assert "$x_1$" not in STUDY_FORMATS["tex"](changed)
+    assert "<script" not in text
+    assert "<b onload" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "script-src 'none'" in html.unescape(text)
+
+
+@pytest.mark.parametrize(
+    ("asking", "factor", "sampling", "answers"),
+    [
+        (0.051, 0.036, 0.061, (False, False, False)),
+        (0.0, 0.01, 0.02, (True, True, True)),
+        (0.02, None, 0.021, (False, None, False)),
+        (None, None, None, (None, None, None)),
+    ],
+)
+def test_the_answer_is_that_of_the_verdict(asking, factor, sampling, answers):
+    """Each reason is held against 2 points by the verdict's own limits; what is unknown is said to be."""
+    from lvlm_ad.studies.stability_verdict import verdict
+
+    noise = AurocNoise(asking_sd=None, asking=asking, sampling=sampling, factor=factor, level="marks (wide)")
+    figures = StabilityFigures.model_validate(Study.read(FROZEN / "stability").figures)
+    checks = stability_checks(figures.model_copy(update={"auroc": noise}))
+    assert tuple(one.passed for one in checks) == answers
+    sentence = verdict(noise, 0.9, 100, 1)
+    assert sentence.startswith("Stable enough") == (None not in answers and all(answers))
+    assert sentence.startswith("Too unstable") == (False in answers[:2])
+
+
+def test_a_study_without_answers_has_a_page():
+    """Where nothing was measured there is no plot of it, and the page says what is missing."""
+    study = Study.read(FROZEN / "stability")
+    figures = figures_of(study)
+    empty = figures.model_copy(
+        update={
+            "factors": [],
+            "votes": [],
+            "positions": None,
+            "components": None,
+            "metrics": {},
+            "repeats": {},
+            "auroc": AurocNoise(asking_sd=None, asking=None, sampling=None, factor=None),
+        }
+    )
+    assert stability_plots(empty) == []
+    text = study_page(study.model_copy(update={"figures": empty.model_dump(mode="json"), "state": "interrupted"}))
+    assert "This study was interrupted" in text
+    assert text.count("Unknown") == 3
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (1280, "light"), (390, "light"), (390, "dark")])
+def test_the_page_is_quiet_fits_and_has_no_barrier(page, open_page, width, scheme):
+    """No request leaves it, no script, nothing wider than the screen, letters large enough; axe-core is content."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    opened = open_page(page, width=width, scheme=scheme)
+    shown = opened.page
+    assert [url for url in opened.requested if not url.startswith(("file:", "data:"))] == []
+    assert opened.complaints == []
+    assert shown.locator("script").count() == 0
+    violations = axe.Axe().run(shown).response["violations"]
+    assert [one["id"] for one in violations if one["impact"] in {"serious", "critical"}] == []
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    sizes = shown.evaluate(
+        "[...document.querySelectorAll('figure svg text')].map(t => t.getBoundingClientRect().height)"
+    )
+    assert sizes
+    assert min(sizes) >= 9
+
+
+@pytest.mark.heavy
+def test_tables_are_reached_by_keyboard_and_printed_whole(page, open_page):
+    """Tab reaches the links and every table that scrolls; a printed page cuts no table."""
+    shown = open_page(page, width=390).page
+    reached = set()
+    for _ in range(60):
+        shown.keyboard.press("Tab")
+        reached.add(
+            shown.evaluate("document.activeElement.getAttribute('aria-labelledby') ?? document.activeElement.href")
+        )
+    tables = shown.evaluate("[...document.querySelectorAll('.scroll')].map(one => one.getAttribute('aria-labelledby'))")
+    assert tables
+    assert set(tables) <= reached
+    shown.emulate_media(media="print")
+    assert shown.locator(".scroll").first.evaluate("one => getComputedStyle(one).overflow") == "visible"
