@@ -130,8 +130,9 @@ class MapDifferences:
         if not set(columns) <= set(self._columns):
             return Number(value=None, reason="the maps have another size, so regions and pixels are not the same")
         places = [self._columns.index(one) for one in columns]
-        chosen = [(scores[places], areas) for scores, areas in self._cells]
-        chosen = [(scores, areas) for scores, areas in chosen if np.count_nonzero(~np.isnan(scores).any(axis=1)) > 1]
+        # An image without any answer has no cells.
+        chosen = [(scores[places], areas) for scores, areas in self._cells if areas.size]
+        chosen = [(scores, areas) for scores, areas in chosen if np.count_nonzero(~np.isnan(scores[:, 0])) > 1]
         return Number.of(mean_map_disagreement([one for one, _ in chosen], [one for _, one in chosen]))
 
 

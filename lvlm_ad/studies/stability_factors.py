@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.maps import MapDifferences
     from lvlm_ad.studies.readings import Readings
 
-__all__ = ["component_figures", "factor_figures", "position_figures"]
+__all__ = ["answer_groups", "component_figures", "factor_figures", "position_figures"]
 
 
 def factor_figures(
@@ -70,26 +70,37 @@ def factor_figures(
     )
 
 
-def component_figures(readings: Readings, factor: str, repeated: list[int]) -> ComponentFigures | None:
+def answer_groups(readings: Readings, cross: str, repeated: list[int]) -> list[list[int]]:
+    """Return the columns that ask the same question again: those of the base, and of each level of a crossed factor."""
+    again = readings.columns(f"{cross} again")
+    groups = [repeated]
+    for column in readings.columns(cross) if cross else ():
+        name = readings.conditions[column].name
+        own = [one for one in again if readings.conditions[one].name.startswith(f"{name}-repeat-")]
+        groups.append([column, *own])
+    return groups
+
+
+def component_figures(readings: Readings, factor: str, groups: list[list[int]]) -> ComponentFigures | None:
     """Compute the components of variance of a factor whose levels were asked again.
+
+    Args:
+        readings: the answers.
+        factor: the factor.
+        groups: what ``answer_groups`` returns.
 
     Returns:
         None if no level has as many answers as the base.
     """
-    again = readings.columns(f"{factor} again")
-    groups = [repeated]
-    for column in readings.columns(factor):
-        name = readings.conditions[column].name
-        own = [one for one in again if readings.conditions[one].name.startswith(f"{name}-repeat-")]
-        groups.append([column, *own])
-    complete = [group for group in groups if len(group) == len(repeated)]
+    answers = len(groups[0])
+    complete = [group for group in groups if len(group) == answers]
     if len(complete) < 2:  # noqa: PLR2004 - one condition has no other to differ from
         return None
     found = variance_components(readings.scores[:, complete])
     return ComponentFigures(
         factor=factor,
         images=found.images,
-        answers=len(repeated),
+        answers=answers,
         image=Number.of(found.image),
         condition=Number.of(found.condition),
         interaction=Number.of(found.interaction),

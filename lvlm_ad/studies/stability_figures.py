@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.errors import MetricError
 from lvlm_ad.studies.maps import MapDifferences
 from lvlm_ad.studies.record import LeftOut
-from lvlm_ad.studies.stability_factors import component_figures, factor_figures, position_figures
+from lvlm_ad.studies.stability_factors import answer_groups, component_figures, factor_figures, position_figures
 from lvlm_ad.studies.stability_levels import FACTORS
 from lvlm_ad.studies.stability_record import AurocNoise, FactorFigures, PositionFigures, StabilityFigures
 from lvlm_ad.studies.stability_repeats import (
@@ -44,7 +44,9 @@ def stability_figures(
         ConfigError: the method asked the same question in each repeat.
     """
     repeated = [0, *readings.columns("repeat")]
-    check_repeats(readings, repeated)
+    groups = answer_groups(readings, cross, repeated)
+    for group in groups:
+        check_repeats(readings, group)
     differences = MapDifferences(maps)
     factors = [
         factor_figures(readings, differences, one, repeated, threshold) for one in FACTORS if readings.columns(one)
@@ -55,7 +57,7 @@ def stability_figures(
         positions = position_figures(readings, seed)
     except MetricError as error:
         undefined.append(LeftOut(what="positions", reason=str(error)))
-    components = component_figures(readings, cross, repeated) if cross else None
+    components = component_figures(readings, cross, groups) if cross else None
     if cross and components is None:
         undefined.append(LeftOut(what="components", reason=f"no level of {cross} was asked {len(repeated)} times"))
     return StabilityFigures(

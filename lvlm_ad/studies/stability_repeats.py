@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -43,7 +43,7 @@ def check_repeats(readings: Readings, columns: Sequence[int]) -> None:
     Raises:
         ConfigError: two of the conditions have the same stored answer of an image.
     """
-    for first, second in pairwise(columns):
+    for first, second in combinations(columns, 2):
         for image, keys in enumerate(zip(readings.keys(first), readings.keys(second), strict=True)):
             if keys[0] and keys[0] == keys[1]:
                 names = [readings.conditions[one].name for one in (first, second)]
@@ -123,15 +123,19 @@ def asking_difference(sd: float | None) -> float | None:
 
 
 def vote_figures(readings: Readings, columns: Sequence[int]) -> list[VoteFigures]:
-    """Compute what asking k times would give, as a mean over the categories with both classes."""
+    """Compute what asking k times would give, as a mean over the categories with both classes.
+
+    Images that lack an answer are left out, so that every k is about the same images.
+    """
     costs = readings.costs[:, columns]
     usd = None if np.isnan(costs).all() else float(np.nanmean(costs))
+    complete = ~np.isnan(readings.scores[:, columns]).any(axis=1)
     figures: list[VoteFigures] = []
     ways: tuple[Literal["mean", "median"], ...] = ("mean", "median")
     for how in ways:
         by_category = []
         for name in dict.fromkeys(readings.categories.tolist()):
-            rows = np.flatnonzero(readings.categories == name)
+            rows = np.flatnonzero(complete & (readings.categories == name))
             if readings.labels[rows].any() and not readings.labels[rows].all():
                 by_category.append(votes(readings.labels[rows], readings.scores[rows][:, columns], how))
         figures += [_vote(together, how, usd) for together in zip(*by_category, strict=True)]

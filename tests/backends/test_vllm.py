@@ -9,6 +9,7 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,6 +187,19 @@ def test_a_start_can_be_given_up(backend, seen, end):
     assert len(failed) == 3
     assert shown[-1] == "", "the line of the terminal ends"
     assert all_end(seen()[0][0]["pids"], 2)
+
+
+def test_the_next_bench_of_a_study_may_start_it(backend, tmp_path):
+    """The end of a bench cancels a start; a bench after it, which has the same server, starts it anew."""
+    one = backend()
+    one.cancel_start()
+    session = SimpleNamespace(
+        progress=Progress(),
+        plan=SimpleNamespace(config=SimpleNamespace(out=tmp_path)),
+        chat_detector=lambda backend, _: backend,
+    )
+    one.make_detector(session, SimpleNamespace(preset=SimpleNamespace(name="tiny")))
+    assert one.answer(QUESTION).outcome == "ok"
 
 
 def test_answers_under_way_do_not_delay_the_end(backend, seen):

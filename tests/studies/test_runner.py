@@ -1,5 +1,6 @@
 """Running a study: one bench for each condition, one model, one budget, nothing asked twice."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 
 import lvlm_ad
 from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.evaluate.sources import find_sources
+from lvlm_ad.evaluate.verify import verify_runs
+from lvlm_ad.log import Progress
 from lvlm_ad.runs import read_run
 from lvlm_ad.studies import Condition, Readings, StudyDesign, chosen_images, forecast_study, run_study
 from lvlm_ad.studies.maps import StudyMaps
@@ -63,6 +67,22 @@ def test_readings_are_arrays_of_the_runs(base):
         scores, areas = maps.cells(row, [0, 2])
         assert areas.tolist() == [1600.0] * 16
         assert scores.sum(axis=1).tolist() == pytest.approx([sum(first[row].regions.values())] * 2)
+
+
+def test_pictures_and_regions_of_a_run_are_found_again(base):
+    """A report of a condition's run finds images and divisions, though its stores are elsewhere."""
+    run = run_study(design(base())).results[1].run
+    with ExitStack() as stack:
+        sources = find_sources(read_run(run.dir), None, Divided(), stack)
+        assert sources.divisions.hash == run.manifest.division.hash
+    assert verify_runs([run]) == ([run], [])
+
+
+class Divided(Progress):
+    """Fails if an image is divided."""
+
+    def start(self, stage, total):
+        raise AssertionError(f"{stage}: {total}")
 
 
 def test_a_model_is_built_once(base, asked):

@@ -207,6 +207,15 @@ def test_a_capped_study_says_what_can_be_said(base, asked):
     assert figures.factors[0].levels[1].shift.reason
 
 
+@pytest.mark.parametrize("limit", [0.0, 0.003, 0.013])
+def test_a_study_that_is_capped_early_still_has_a_record(base, limit):
+    """However few answers there are, figures without them are undefined with a reason, and the verdict says so."""
+    study = study_stability(replace(base(noise=0.05), max_cost=limit, concurrency=1), replace(SMALL, cross="marks"))
+    assert study.state == "capped"
+    assert study.verdict.startswith("Nothing can be said yet")
+    assert all(one["value"] is not None or one["reason"] for one in numbers(study.figures))
+
+
 def test_one_stored_answer_is_no_repeat(base):
     """A method whose repeats are the same question is refused."""
     from lvlm_ad.studies import Readings
