@@ -10,11 +10,12 @@ import typer
 
 from lvlm_ad.cli import shell
 from lvlm_ad.cli.study_efficiency import efficiency
+from lvlm_ad.cli.study_grounding import grounding
 from lvlm_ad.cli.study_reading import present, show
 from lvlm_ad.workers import Workers
 
 study = typer.Typer(
-    help="Ask about the same images under several conditions: how stable is a model, and what does quality cost?",
+    help="Ask about the same images under several conditions: stability, grounding and price of a model.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -22,7 +23,7 @@ study = typer.Typer(
 
 @study.callback()
 def root() -> None:
-    """Ask about the same images under several conditions: how stable is a model, and what does quality cost?"""
+    """Ask about the same images under several conditions: stability, grounding and price of a model."""
 
 
 @study.command()
@@ -131,3 +132,4 @@ def stability(
 
 study.command()(efficiency)
 study.command()(show)
+study.command()(grounding)

@@ -9,24 +9,21 @@ from lvlm_ad.plugins.own import title_of
 from lvlm_ad.studies.efficiency_design import EfficiencyDesign, efficiency_design
 from lvlm_ad.studies.efficiency_figures import efficiency_figures
 from lvlm_ad.studies.images import chosen_images
+from lvlm_ad.studies.pricing import total_price, without_asked
 from lvlm_ad.studies.readings import Readings
 from lvlm_ad.studies.record import Study, study_record
 from lvlm_ad.studies.runner import forecast_study, run_study
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.log import Progress
+    from lvlm_ad.studies.condition import Condition
     from lvlm_ad.workers import Workers
 
 __all__ = ["EfficiencyOptions", "price_efficiency", "study_efficiency"]
 
 _IMAGES = 100
 """Images of a study, unless the user says otherwise."""
-
-_ASKED = ("to_ask", "cost_usd", "at_most_usd")
-"""What a forecast says of the questions without a stored answer."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +98,7 @@ def price_efficiency(
     A question that several combinations ask, such as the first one of closer looks and votes, is counted once.
 
     Returns:
-        "study" (its name), "images", "left_out", "conditions" (what ``forecast`` returns for each combination, with its
-        name and level; what an earlier one asks counts as stored), and the sums "questions", "stored", "to_ask",
-        "cost_usd" and "at_most_usd"; None where unknown.
+        What ``total_price`` returns, where what an earlier combination asks counts as stored; and "left_out".
     """
     design = _design(config, options or EfficiencyOptions())
     conditions = tuple(one for one in design.study.conditions if one.name in design.combinations)
@@ -111,20 +106,13 @@ def price_efficiency(
         one.name: found
         for one, found in forecast_study(replace(design.study, conditions=conditions), progress, workers)
     }
-    priced: list[dict[str, Any]] = []
+    priced: list[tuple[Condition, dict[str, Any]]] = []
     for one in conditions:
         found = forecasts[one.name]
         if (earlier := design.shares(one.name)) is not None:
-            found = _without(found, forecasts[earlier])
-        priced.append({"name": one.name, "level": one.level, **found})
-    sums: dict[str, Any] = {key: _sum([one[key] for one in priced]) for key in ("questions", "stored", *_ASKED)}
-    return {
-        "study": design.study.name,
-        "images": len(design.study.images.dataset),
-        "left_out": [one.model_dump() for one in design.left_out],
-        **sums,
-        "conditions": priced,
-    }
+            found = without_asked(found, forecasts[earlier])
+        priced.append((one, found))
+    return {**total_price(design.study, priced), "left_out": [one.model_dump() for one in design.left_out]}
 
 
 def _design(config: RunConfig, options: EfficiencyOptions) -> EfficiencyDesign:
@@ -136,13 +124,3 @@ def _design(config: RunConfig, options: EfficiencyOptions) -> EfficiencyDesign:
         votes=options.votes,
         name=options.name,
     )
-
-
-def _without(found: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a forecast without the questions that an earlier condition asks as well."""
-    asked = {key: None if None in {found[key], earlier[key]} else max(0, found[key] - earlier[key]) for key in _ASKED}
-    return {**found, **asked, "stored": found["questions"] - asked["to_ask"]}
-
-
-def _sum(values: Sequence[Any]) -> Any:
-    return None if None in values else sum(values)

@@ -13,7 +13,7 @@ from lvlm_ad.studies.grounding_figures import grounding_figures
 from lvlm_ad.studies.grounding_verdict import verdict
 from lvlm_ad.studies.images import chosen_images
 from lvlm_ad.studies.maps import StudyMaps
-from lvlm_ad.studies.pricing import total_price
+from lvlm_ad.studies.pricing import total_price, without_asked
 from lvlm_ad.studies.readings import Readings
 from lvlm_ad.studies.record import Study, study_record
 from lvlm_ad.studies.runner import run_study
@@ -97,7 +97,7 @@ def price_grounding(
     """Estimate what a study would ask and cost, without asking or writing images; no key is needed.
 
     Changed copies of images that are not written yet have the size and the question of the base, and are priced like it
-    with no answer stored.
+    with no answer stored. Closer looks begin with the questions of regions, which are counted once.
 
     Returns:
         What ``total_price`` returns, "parts" and "left_out".
@@ -109,7 +109,10 @@ def price_grounding(
     for _, priced in plans:
         if priced.name not in known:
             known[priced.name] = forecast_plan(design.study.plan_of(priced), progress, workers)[0]
-    price = total_price(design.study, [(one, known[priced.name]) for one, priced in plans])
+    forecasts = [(one, known[priced.name]) for one, priced in plans]
+    if (first := design.first_look()) is not None:
+        forecasts = [(one, without_asked(of, known[first]) if one.name == "zoom" else of) for one, of in forecasts]
+    price = total_price(design.study, forecasts)
     return {**price, "parts": list(design.parts), "left_out": [one.model_dump() for one in design.left_out]}
 
 

@@ -79,6 +79,14 @@ class GroundingDesign:
         # A repeat asks the same, and has no answers yet.
         return replace(condition, name="copies", settings={**condition.settings, "repeat": _NEVER_ASKED})
 
+    def first_look(self) -> str | None:
+        """Return the condition that asks what closer looks, the method zoom, ask first; None if there is none."""
+        names = [one.name for one in self.study.conditions]
+        if self.study.config.method == "regions":
+            return "base" if "zoom" in names else None
+        first = f"regions-{self.study.plan_of(self.study.conditions[0]).protocol.visual}"
+        return first if {"zoom", first} <= set(names) else None
+
     def _copied(self, condition: Condition, progress: Progress | None) -> Condition:
         copies = self.copies[condition.name](self.study.images.dataset, self._folder(condition), progress)
         return replace(condition, dataset=copies)

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["verdict"]
 
-_STEPS = {"division": "cutting it into regions", "naming": "naming the wrong regions or none", "score": "their scores"}
+_STEPS = {
+    "division": "cutting it into regions",
+    "naming": "naming the wrong regions or none",
+    "score": "the scores of named regions",
+}
 
 
 def verdict(figures: GroundingFigures) -> str:

@@ -6,6 +6,7 @@ shows none where the model looks; see ``test_grounding.py``.
 
 import hashlib
 import io
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,8 +40,8 @@ class Options(BackendOptions):
     """It sees nothing unless the question has this word."""
     log: str = ""
     """A file that gets a line for each question."""
-    forbidden: str = ""
-    """A text that makes the model fail for good."""
+    pause: float = 0.0
+    """Seconds before each answer."""
 
 
 class Grounded:
@@ -54,10 +55,7 @@ class Grounded:
 
     def answer(self, request):
         """Score the picture and name the places with red."""
-        from lvlm_ad.errors import FatalError
-
-        if self.options.forbidden and self.options.forbidden in request.text:
-            raise FatalError("this model does not take such a question")
+        time.sleep(self.options.pause)
         if self.options.log:
             asked = repr([request.text, [one.digest for one in request.images]])
             with Path(self.options.log).open("a") as file:
