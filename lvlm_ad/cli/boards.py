@@ -12,7 +12,7 @@ from lvlm_ad.cli import shell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lvlm_ad.leaderboard import Board, Column
+    from lvlm_ad.leaderboard import Board, Column, Filters
     from lvlm_ad.runs import Run
 
 Format = StrEnum("Format", ["table", "md", "csv", "json", "tex", "html"])
@@ -42,6 +42,28 @@ def write(
     else:
         with output.open("w", encoding="utf-8") as file:
             print_board(board, Console(file=file, width=shell.BOARD_WIDTH), columns)
+
+
+def write_published(folder: Path, sort: str, filters: Filters, columns: str, form: Format, output: Path | None) -> None:
+    """Write published results, with the runs of a folder beside them if there is one."""
+    from lvlm_ad.errors import RunError
+    from lvlm_ad.leaderboard import chosen_published, published_board, writable
+    from lvlm_ad.runs import measured_runs, read_runs
+
+    chosen = chosen_published(columns)
+    # Published results need no run; only a folder that was named must be there.
+    absent = folder == Path("runs") and not folder.is_dir()
+    runs, problems = ([], []) if absent else read_runs(folder)
+    runs, without = measured_runs(runs)
+    runs, wrong = writable(runs)
+    for problem in (*problems, *without, *wrong):
+        shell.say(f"left out: {problem}")
+    board = published_board(runs, sort, filters=filters)
+    if not board.groups:
+        raise RunError("No published row has all these conditions; leave out --trained-on, --shots or --protocol.")
+    if form is Format.html and output is None:
+        output = Path("published.html")
+    write(board, chosen, folder, form, output, link=not absent)
 
 
 def write_by_category(

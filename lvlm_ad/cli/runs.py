@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -65,24 +66,47 @@ def leaderboard(
     data: Annotated[
         Path | None, typer.Option(help="With --verify: the data set, to check labels and pixel counts against it.")
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Show results of papers and repositories, a table for each test set; runs in DIR stand beside them.",
+        ),
+    ] = False,
+    trained_on: Annotated[
+        str, typer.Option(metavar="NAME", help="Only published rows trained on this data set, or on nothing.")
+    ] = "",
+    shots: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Only rows with N reference images, of runs too.")
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Only rows of this method, of runs too; maps: methods with an own map."),
+    ] = "",
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
-    from lvlm_ad.errors import ConfigError, RunError
-    from lvlm_ad.leaderboard import chosen_columns, make_board, metrics_by_category, metrics_by_model, writable
+    from lvlm_ad.errors import RunError
+    from lvlm_ad.leaderboard import Filters, chosen_columns, make_board, metrics_by_category, metrics_by_model, writable
 
-    clashes = {
-        "--data needs --verify.": data is not None and not verify,
-        "--reference-rows needs --by-category or --figures; other tables always have them.": (
-            reference_rows and not by_category and figures is None
-        ),
-        "--by-model cannot be combined with --by-category or --figures.": by_model and (by_category or figures),
-        f"--by-category takes --format md, csv or tex, not {form.value}.": (
-            by_category and form in {Format.json, Format.html}
-        ),
-    }
-    for message, clash in clashes.items():
-        if clash:
-            raise ConfigError(message)
+    _check_clashes(
+        {
+            "--data needs --verify.": data is not None and not verify,
+            "--reference-rows needs --by-category or --figures; other tables always have them.": (
+                reference_rows and not by_category and figures is None
+            ),
+            "--by-model cannot be combined with --by-category or --figures.": by_model and (by_category or figures),
+            f"--by-category takes --format md, csv or tex, not {form.value}.": (
+                by_category and form in {Format.json, Format.html}
+            ),
+            "--published cannot be combined with --by-category, --by-model, --figures or --verify.": (
+                published and (by_category or by_model or figures or verify)
+            ),
+        }
+    )
+    filters = Filters(trained_on, shots, protocol)
+    if published:
+        boards.write_published(folder, sort, filters, columns, form, output)
+        return
     choose = metrics_by_model if by_model else metrics_by_category if by_category else chosen_columns
     chosen = choose(columns)
     runs, problems = _runs_in(folder)
@@ -100,11 +124,12 @@ def leaderboard(
     if not runs:
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
+    runs = filters.checked_runs(runs)
     if by_model:
         chosen = metrics_by_model(columns, runs)
         boards.write_by_model(runs, sort, chosen, folder, form, output, link=not verify)
         raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
-    board = make_board(runs, sort, verified=verify)
+    board = make_board(runs, sort, verified=verify, filters=filters)
     if by_category:
         boards.write_by_category(board, chosen, form, output, reference_rows=reference_rows)
     else:
@@ -114,6 +139,15 @@ def leaderboard(
         boards.write_figures(board, figures, reference_rows=reference_rows)
     if verify and problems:
         raise typer.Exit(shell.EXIT_USAGE)
+
+
+def _check_clashes(clashes: Mapping[str, object]) -> None:
+    """Raise the first message whose clash is true."""
+    from lvlm_ad.errors import ConfigError
+
+    for message, clash in clashes.items():
+        if clash:
+            raise ConfigError(message)
 
 
 def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:

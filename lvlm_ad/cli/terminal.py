@@ -131,8 +131,7 @@ def print_board(board: Board, console: Console, columns: Sequence[Column] = COLU
         console.print(Text(escaped(group.title), style="italic"))
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
         for column in shown:
-            left = column.name in {"rank", "name"}
-            justify, fold = "left" if left else "right", column.name == "name"
+            justify, fold = "left" if column.is_text else "right", column.name == "name"
             table.add_column(column.terminal_head, justify=justify, no_wrap=not fold, overflow="fold")  # type: ignore[arg-type]
         texts = {id(entry): row for entry, row in rows}
         for heading, entries in group.sections():
@@ -160,6 +159,7 @@ def _notes(group: Group, sort: str, columns: Sequence[Column], places: Sequence[
     if any(column.has_brackets(entry, sort) for entry in group.entries for column in columns):
         notes.append("In brackets: 95 % interval over test images.")
     notes += [ranks_in_words(group.entries), group.ranking, *places, *decision_notes(group.entries, columns)]
+    notes += group.sources
     return [escaped(note) for note in notes if note]
 
 

@@ -10,6 +10,9 @@ from lvlm_ad.leaderboard.comparison_table import COMPARISON_FORMATS, compared_me
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.entries import Entry, outcomes, undefined_notes
 from lvlm_ad.leaderboard.formats import FORMATS, writable
+from lvlm_ad.leaderboard.published_board import published_board
+from lvlm_ad.leaderboard.published_columns import chosen_published
+from lvlm_ad.leaderboard.published_rows import Filters
 
 __all__ = [
     "CATEGORY_FORMATS",
@@ -22,12 +25,14 @@ __all__ = [
     "CategoryTable",
     "Column",
     "Entry",
+    "Filters",
     "Group",
     "MethodRow",
     "ModelTable",
     "category_table",
     "cells",
     "chosen_columns",
+    "chosen_published",
     "compared_metrics",
     "make_board",
     "metrics_by_category",
@@ -35,6 +40,7 @@ __all__ = [
     "model_tables",
     "outcomes",
     "percent",
+    "published_board",
     "signed",
     "undefined_notes",
     "usd",

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lvlm_ad.leaderboard.choice_ranking import rank_choices
 from lvlm_ad.leaderboard.choice_values import ACCURACY, CHOICE_METRICS, RANKING
 from lvlm_ad.leaderboard.conditions import breadth, conditions_of, fits, titles_of
-from lvlm_ad.leaderboard.entries import ALL_SHAPE_METRICS, LOWER_IS_BETTER, Entry, make_entry, published_entry
+from lvlm_ad.leaderboard.entries import ALL_SHAPE_METRICS, LOWER_IS_BETTER, Entry, make_entry
 from lvlm_ad.leaderboard.evidence import Evidence
+from lvlm_ad.leaderboard.published_rows import Filters, published_entries, published_sources
 from lvlm_ad.leaderboard.ranking import rank_rows
 from lvlm_ad.leaderboard.sorting import check_sort
-from lvlm_ad.presets import published_rows
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, Manifest, Run, is_metric, metric_title
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, Manifest, Run, is_metric, metric_title
+
+if TYPE_CHECKING:
+    from lvlm_ad.presets import PublishedRow
 
 _HEADINGS = {"ranked": "", "apart": "not ranked", "frame": "reference rows", "published": "published"}
 """Kind of row -> heading of its section, in the order of the sections."""
@@ -30,12 +33,14 @@ class Group:
         conditions: the conditions by name.
         entries: the rows, best first; reference rows after the others, published rows last.
         ranking: how many rows are ranked together, why none is, or why no row has an interval; may be empty.
+        sources: where the numbers of the published rows were read, one text for each source.
     """
 
     title: str
     conditions: Mapping[str, Any]
     entries: tuple[Entry, ...]
     ranking: str = ""
+    sources: tuple[str, ...] = ()
 
     def sections(self) -> list[tuple[str, list[Entry]]]:
         """Return the rows in sections, each with its heading; the first section, of ranked rows, has none."""
@@ -75,7 +80,12 @@ class Board:
     sort: str = "image_auroc"
 
 
-def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool = False) -> Board:
+_ANY = Filters()
+
+
+def make_board(
+    runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool = False, filters: Filters = _ANY
+) -> Board:
     """Group and rank runs.
 
     Runs share a table if they agree in data set, image size, division, painting, prompt, number of reference images,
@@ -90,15 +100,18 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
         sort: the metric that ranks; in a table of multiple-choice questions image AUROC stands for their accuracy.
             Pixel AUROC orders rows with equal values, but does not change ranks.
         verified: whether the runs were recomputed; rows that cannot be, such as expected scores, are then not ranked.
+        filters: the conditions of the rows that are shown. A table that keeps only reference rows is left out.
 
     Raises:
-        ConfigError: there is no such metric.
+        ConfigError: there is no such metric, or no row has a name that ``filters`` gives.
 
     Example:
         >>> make_board([])
         Board(groups=(), sort='image_auroc')
     """
     check_sort(sort, runs)
+    filters.check(runs)
+    runs = filters.runs(runs)
     tables: list[tuple[dict[str, Any], list[Run]]] = []
     # Each run joins the tables that it fits, and begins one where there is none.
     for run in sorted(runs, key=breadth):
@@ -111,14 +124,23 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
     evidence = Evidence(verified=verified)
     titles = titles_of([members[0].manifest for _, members in tables])
     groups = [
-        _group(title, conditions, members, sort, evidence, verified=verified)
+        _group(title, conditions, members, sort, evidence, verified=verified, filters=filters)
         for title, (conditions, members) in zip(titles, tables, strict=True)
     ]
+    if filters.narrows_runs:
+        groups = [group for group in groups if any(entry.kind in {"ranked", "apart"} for entry in group.entries)]
     return Board(tuple(sorted(groups, key=lambda group: group.title)), sort)
 
 
 def _group(
-    title: str, conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, evidence: Evidence, *, verified: bool
+    title: str,
+    conditions: Mapping[str, Any],
+    runs: Sequence[Run],
+    sort: str,
+    evidence: Evidence,
+    *,
+    verified: bool,
+    filters: Filters,
 ) -> Group:
     manifest = runs[0].manifest  # of the run that began the table
     if sort == "image_auroc" and any(run.metrics.get("choices") for run in runs):
@@ -135,9 +157,16 @@ def _group(
     )
     # Published numbers cover the whole test split, with AUPRO up to 0.3.
     is_usual = manifest.dataset.whole and manifest.fpr_limit == DEFAULT_FPR_LIMIT
-    published = [published_entry(row) for row in published_rows() if row["dataset"] == manifest.dataset.name]
+    published = [row for row in filters.published() if is_usual and _is_beside(row, manifest.dataset.name)]
+    entries = (*measured, *published_entries(published))
     ranking = ranking or _no_interval(rows, sort, evidence)
-    return Group(title, conditions, (*measured, *(published if is_usual else [])), ranking)
+    return Group(title, conditions, entries, ranking, published_sources(published))
+
+
+def _is_beside(row: PublishedRow, dataset: str) -> bool:
+    """Whether a published row is of the same images as the runs of a data set, and has a metric that they have."""
+    same = row.test_set.dataset == dataset and not row.test_set.part
+    return same and any(name in row.values for name in METRIC_NAMES)
 
 
 def _no_interval(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) -> str:

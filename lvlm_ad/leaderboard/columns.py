@@ -77,6 +77,11 @@ class Column:
     paid: bool = False
     bracketed: bool = False
 
+    @property
+    def is_text(self) -> bool:
+        """Whether cells are text, which is aligned at the left."""
+        return self.name in {"rank", "name"}
+
     def value(self, entry: Entry) -> Any:
         """Return what the column shows of a row; a number is a fraction or USD, None is unknown or undefined."""
         return entry.metrics[self.name] if self.name in METRIC_NAMES else getattr(entry, self.name)

@@ -30,7 +30,6 @@ __all__ = [
     "Entry",
     "make_entry",
     "outcomes",
-    "published_entry",
     "undefined_notes",
 ]
 
@@ -75,6 +74,7 @@ class Entry:
         category_intervals: category -> metric -> lower and upper end of its 95 % interval.
         decisions: "decisions" of metrics.json without its curves; empty if the run has none.
         reported: the metrics that the data set's authors report, in their order.
+        conditions: of rows in a table of published results, and of published rows: trained_on, shots, protocol, source.
     """
 
     name: str
@@ -98,6 +98,7 @@ class Entry:
     category_intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     decisions: Mapping[str, Any] = field(default_factory=dict)
     reported: tuple[str, ...] = ()
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evidence, *, verified: bool) -> Entry:
@@ -165,13 +166,6 @@ def _decisions(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
         of_each = found["categories"].items()
         parts["categories"] = {category: {rate: of.get(rate) for rate in RATES} for category, of in of_each}
     return parts
-
-
-def published_entry(row: Mapping[str, Any]) -> Entry:
-    """Return the row of a published result."""
-    metrics = {name: row[name] / 100 if name in row else None for name in METRIC_NAMES}
-    notes = (f"published, not measured here: {row['source']}",)
-    return Entry(row["model"], "published", None, metrics, notes=notes)
 
 
 def outcomes(answers: Mapping[str, int]) -> str:

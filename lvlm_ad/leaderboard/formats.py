@@ -34,18 +34,19 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
             f"### {escape.markdown(group.title)}",
             "",
             escape.markdown_row([column.head for column in shown]),
-            escape.markdown_row(["---", "---", *["---:"] * len(blank)]),
+            escape.markdown_row(["---" if column.is_text else "---:" for column in shown]),
         ]
         for heading, entries in group.sections():
             if heading:
                 lines.append(escape.markdown_row(["", f"*{heading}*", *blank]))
             lines += [escape.markdown_row(map(escape.markdown, cells(entry, board.sort, shown))) for entry in entries]
         notes = [f"- {escape.markdown(name)}: {escape.markdown(note)}" for _, name, note in group.notes()]
+        notes += [f"- {escape.markdown(source)}" for source in group.sources]
         ranking = ["", escape.markdown(group.ranking)] if group.ranking else []
         parts.append("\n".join([*lines, *ranking, *(["", *notes] if notes else [])]))
     shown = shown_columns(board.groups, columns)
     notes = [*metric_notes(shown), *decision_notes([one for group in board.groups for one in group.entries], columns)]
-    return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, columns, notes))]) + "\n"
+    return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, shown, notes))]) + "\n"
 
 
 def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
@@ -89,7 +90,7 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
         rf"  \caption{{{escape.breakable_latex(group.title)}}}",
         r"  \setlength{\tabcolsep}{3pt}",
         r"  \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"  \begin{{tabular}}{{ll{'r' * (len(columns) - 2)}}}",
+        rf"  \begin{{tabular}}{{{''.join('l' if column.is_text else 'r' for column in columns)}}}",
         r"    \toprule",
         f"    {' & '.join(escape.latex(column.head) for column in columns)} \\\\",
     ]
@@ -99,6 +100,7 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
             lines.append(rf"    & \multicolumn{{{len(columns) - 1}}}{{l}}{{\emph{{{escape.latex(heading)}}}}} \\")
         lines += [f"    {' & '.join(_row(group, entry, sort, columns))} \\\\" for entry in entries]
     notes = [f"{escape.latex(shortened(name))}: {escape.breakable_latex(note)}." for _, name, note in group.notes()]
+    notes += map(escape.breakable_latex, group.sources)
     marks = any(group.place(entry, column.name) for entry in group.entries for column in columns)
     below = [
         *filter(None, [group.ranking]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.leaderboard.choice_values import ACCURACY
 from lvlm_ad.leaderboard.columns import COLUMNS, Column
+from lvlm_ad.leaderboard.published_columns import published_columns
 from lvlm_ad.leaderboard.reported_columns import reported_column
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 
@@ -24,9 +25,12 @@ def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) 
 
     Accuracies of questions come first, then the metrics that the data set's authors report, then the rest of the seven.
     In a table with questions, metrics of pixels are left out unless a row that answered questions has them.
+    Tables of published results have columns of their own.
     """
     if tuple(columns) != COLUMNS:
         return tuple(columns)
+    if any(group.conditions.get("published") for group in groups):
+        return published_columns(groups)
     entries = [entry for group in groups for entry in group.entries]
     places = [one for one in SHAPES.values() if one.usual and any(one.value(entry) is not None for entry in entries)]
     choices = [one for one in CHOICES.values() if any(one.value(entry) is not None for entry in entries)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -13,15 +14,19 @@ from pydantic import BaseModel, Field, ValidationError
 from lvlm_ad.errors import ConfigError, is_secret_option, nearest, what_is_wrong
 from lvlm_ad.presets.models import ModelPreset, Pacing, Price
 from lvlm_ad.presets.preset import Preset
+from lvlm_ad.presets.published import NOTHING, PUBLISHED_METRICS, PublishedRow, PublishedTables
 from lvlm_ad.presets.questions import PromptPreset, Protocol
 
 __all__ = [
+    "NOTHING",
+    "PUBLISHED_METRICS",
     "DownloadPreset",
     "ModelPreset",
     "Pacing",
     "Price",
     "PromptPreset",
     "Protocol",
+    "PublishedRow",
     "load_download",
     "load_model",
     "load_prompt",
@@ -121,11 +126,22 @@ def model_preset(values: dict[str, Any]) -> ModelPreset:
     return preset
 
 
-def published_rows() -> list[dict[str, Any]]:
-    """Return the rows of ``published.toml``: model, dataset, source, and the metrics in percent."""
-    text = (files("lvlm_ad_configs") / "published.toml").read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = _toml(text, "published.toml")["row"]
-    return rows
+@cache
+def published_rows() -> tuple[PublishedRow, ...]:
+    """Return the results of ``published.toml``, in the order of the file.
+
+    Raises:
+        ConfigError: the file is wrong: an unknown field or metric, a value outside 0..100, a source or a test set that
+            is not listed, or two sources of one model whose difference is not explained.
+
+    Example:
+        >>> row = published_rows()[0]
+        >>> row.model, row.source.name, row.values["image_auroc"]
+        ('GPT-4V-AD', 'Zhang et al., arXiv 2311.02612', 77.1)
+    """
+    name = "published.toml"
+    text = (files("lvlm_ad_configs") / name).read_text(encoding="utf-8")
+    return tuple(validated(PublishedTables, _toml(text, name), name).rows())
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -185,8 +201,8 @@ def validated(model: type[M], values: dict[str, Any], where: str) -> M:
         # Our own validators never quote: an address may hold a password.
         raise ConfigError(f"{where}{f', setting {field}' if field else ''}: {first['ctx']['error']}.")
     if first["type"] == "missing":
-        # A download takes no settings from the command line.
-        remedy = "" if model is DownloadPreset else f"; give it with --set {field}=VALUE"
+        # Downloads and published results take no settings from the command line.
+        remedy = "" if model in {DownloadPreset, PublishedTables} else f"; give it with --set {field}=VALUE"
         raise ConfigError(f"{where} lacks the setting {field!r}{remedy}.")
     # Pydantic's own messages quote no value, so a wrong key does not appear in them.
     got = "" if any(is_secret_option(str(part)) for part in first["loc"]) else f"; got {first['input']!r:.80}"

@@ -76,24 +76,26 @@ def board_page(
         >>> board_page(make_board([])).startswith("<!doctype html>")
         True
     """
+    published = any(group.conditions.get("published") for group in board.groups)
+    shown = shown_columns(board.groups, columns)
+    entries = [entry for group in board.groups for entry in group.entries]
     return render(
         "leaderboard.html",
         _SCRIPTS,
-        title="lvlm-ad leaderboard",
+        title="lvlm-ad: published results" if published else "lvlm-ad leaderboard",
+        published=published,
         made="",
         groups=[
             _group(group, report_links(group.entries, runs, folder), at, columns)
             for at, group in enumerate(board.groups)
         ],
-        ranks=ranks_in_words([entry for group in board.groups for entry in group.entries]),
+        ranks=ranks_in_words(entries),
         explanations=[
-            f"{heads_in_words(columns)} Click a heading to sort.",
-            f"{MARKS} Nothing else in the rows of a table is bold or underlined.",
-            INTERVALS,
-            REFERENCE_ROWS,
-            OWN_MAPS,
-            *metric_notes(shown_columns(board.groups, columns)),
-            *decision_notes([entry for group in board.groups for entry in group.entries], columns),
+            f"{heads_in_words(shown)} Click a heading to sort.",
+            *(() if published else (f"{MARKS} Nothing else in the rows of a table is bold or underlined.",)),
+            *((INTERVALS, REFERENCE_ROWS, OWN_MAPS) if any(entry.run for entry in entries) or not published else ()),
+            *metric_notes(shown),
+            *decision_notes(entries, columns),
         ],
     )
 

@@ -18,6 +18,7 @@ from lvlm_ad.leaderboard import (
     category_table,
     make_board,
     metrics_by_category,
+    published_board,
 )
 from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.report.board_page import board_page
@@ -105,6 +106,22 @@ def test_the_board_ranks_by_accuracy(made):
     assert low < -6 / 7 < high < 0
     assert "ranked together by accuracy" in group.ranking
     assert any("40 of 48 questions have no choice: 40 unparsable" in note for note in ranked[2].notes)
+
+
+def test_published_rows_stand_beside_the_accuracy_of_detection(made):
+    """In the table of a source: not ranked, above the published rows, with what differs in a note."""
+    _, runs, _ = made
+    whole = {"dataset": runs[0].manifest.dataset.model_copy(update={"whole": True})}
+    runs = [replace(run, manifest=run.manifest.model_copy(update=whole)) for run in runs]
+    group = next(one for one in published_board(runs).groups if one.conditions["part"] == "DS-MVTec")
+    measured = [entry for entry in group.entries if entry.run]
+    by_name = {run.dir.name: run.metrics["choices"]["sources"]["DS-MVTec"]["Anomaly Detection"] for run in runs[:3]}
+    assert {one.run: one.metrics["balanced_accuracy"] for one in measured} == {
+        name: one["accuracy"] for name, one in by_name.items()
+    }
+    assert {(one.kind, one.rank, one.conditions["protocol"]) for one in measured} == {("apart", None, "choice")}
+    assert all("counts as wrong; MMAD's script leaves it out" in one.notes[-1] for one in measured)
+    assert "AnomalyGPT [trained on the tested set]" in [entry.name for entry in group.entries]
 
 
 def test_every_accuracy_can_rank(made):

@@ -309,9 +309,16 @@ def test_expected_scores_are_marked(make_run):
 def test_published_rows_appear_with_their_source(make_run):
     """Last and unranked, on whole test splits of MVTec AD and VisA only."""
     (group,) = make_board([make_run("a", 0.99, dataset="mvtec")]).groups
-    assert [entry.kind for entry in group.entries] == ["ranked", "published", "published"]
+    assert [entry.kind for entry in group.entries] == ["ranked", *["published"] * 12]
     assert group.entries[1].metrics["image_auroc"] == pytest.approx(0.771)
     assert group.entries[1].notes == ("published, not measured here: Zhang et al., arXiv 2311.02612",)
+    trained = next(entry for entry in group.entries if entry.name == "AnomalyCLIP")
+    assert trained.notes == ("published, not measured here: VisualAD, CVPR 2026, trained on visa",)
+    assert {entry.rank for entry in group.entries[1:]} == {None}
+    assert [text.partition(":")[0] for text in group.sources][:2] == [
+        "Zhang et al., arXiv 2311.02612",
+        "Jeong et al., CVPR 2023",
+    ]
     assert [len(make_board([make_run("b", **of)]).groups[0].entries) for of in ({}, {"whole": False})] == [1, 1]
 
 
@@ -343,7 +350,7 @@ def test_rows_stand_in_sections(make_run, make_reference_row, make_own_map):
         ("", ["ranked"]),
         ("not ranked", ["apart"]),
         ("reference rows", ["frame"]),
-        ("published", ["published"] * 2),
+        ("published", ["published"] * 12),
     ]
 
 

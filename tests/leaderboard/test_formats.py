@@ -29,7 +29,8 @@ def terminal(board, width=140):
 def test_every_column_is_in_every_format(make_run):
     """A column of the list needs no second place."""
     board = make_board([make_run("a"), make_run("b")])
-    markdown, latex, page, shown = FORMATS["md"](board), FORMATS["tex"](board), board_page(board), terminal(board)
+    markdown, latex, shown = FORMATS["md"](board), FORMATS["tex"](board), terminal(board)
+    page = re.sub(r"</?span[^>]*>", "", board_page(board))
     for column in COLUMNS:
         assert f"| {column.head} |" in markdown
         head = re.escape(column.head.replace("#", r"\#"))

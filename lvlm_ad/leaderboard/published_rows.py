@@ -1,0 +1,155 @@
+"""Rows of published results, and the conditions by which a user chooses rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.errors import ConfigError, RunError, nearest
+from lvlm_ad.leaderboard.entries import Entry
+from lvlm_ad.presets import NOTHING, PublishedRow, published_rows
+from lvlm_ad.runs import METRIC_NAMES
+
+if TYPE_CHECKING:
+    from lvlm_ad.runs import Run
+
+__all__ = ["MAPS", "Filters", "protocol_of", "published_entries", "published_sources", "shots_of"]
+
+MAPS = "maps"
+"""The protocol of methods that make an anomaly map of their own."""
+
+_TESTED = "trained on the tested set"
+_TRANSDUCTIVE = "transductive"
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Conditions that rows must have; the default keeps every row.
+
+    Attributes:
+        trained_on: a data set that the method was trained on, or "nothing"; "" for any. Runs do not record it.
+        shots: the number of reference images; None for any.
+        protocol: how images are inspected: a method's name, such as "regions", or "maps"; "" for any.
+
+    Example:
+        >>> [row.model for row in Filters(trained_on="nothing", protocol="regions").published()]
+        ['GPT-4V-AD', 'GPT-4V-AD']
+    """
+
+    trained_on: str = ""
+    shots: int | None = None
+    protocol: str = ""
+
+    @property
+    def narrows_runs(self) -> bool:
+        """Whether the conditions leave out runs: those of the training cannot, as runs do not record it."""
+        return self.shots is not None or bool(self.protocol)
+
+    def check(self, runs: Sequence[Run] = ()) -> None:
+        """Check the names; ``runs`` may have protocols that no published row has.
+
+        Raises:
+            ConfigError: no published row is trained on that data set, or neither a published row nor a run has that
+                protocol; the message names the known ones.
+        """
+        rows = published_rows()
+        trained = {name for row in rows for name in row.trained_on}
+        protocols = {row.protocol for row in rows} | {protocol_of(run) for run in runs}
+        for option, name, known in (
+            ("--trained-on", self.trained_on, trained),
+            ("--protocol", self.protocol, protocols),
+        ):
+            if name and name not in known:
+                raise ConfigError(f"{option}: no row has {name!r:.80}.{nearest(name, sorted(known))}")
+
+    def published(self) -> list[PublishedRow]:
+        """Return the published results that have the conditions."""
+        return [
+            row
+            for row in published_rows()
+            if (not self.trained_on or self.trained_on in row.trained_on)
+            and self.shots in {None, row.shots}
+            and self.protocol in {"", row.protocol}
+        ]
+
+    def runs(self, runs: Sequence[Run]) -> list[Run]:
+        """Return the runs with these shots and this protocol; reference rows stay, unless nothing else does."""
+        kept = [
+            run
+            for run in runs
+            if _is_reference(run) or (self.shots in {None, shots_of(run)} and self.protocol in {"", protocol_of(run)})
+        ]
+        return [] if self.narrows_runs and all(map(_is_reference, kept)) else kept
+
+    def checked_runs(self, runs: Sequence[Run]) -> list[Run]:
+        """Return what ``runs`` returns, which is not empty.
+
+        Raises:
+            ConfigError: as ``check``.
+            RunError: no run but reference rows has the conditions.
+        """
+        self.check(runs)
+        kept = self.runs(runs)
+        if not kept:
+            raise RunError("No run has the given --shots and --protocol; 'lvlm-ad leaderboard' shows all runs.")
+        return kept
+
+
+def shots_of(run: Run) -> int:
+    """Return the number of reference images of a run."""
+    shots: int = run.manifest.protocol.get("shots", 0)
+    return shots
+
+
+def protocol_of(run: Run) -> str:
+    """Return how a run's images were inspected: the method's name; "maps" for a baseline's own map."""
+    return MAPS if run.manifest.model.row == "dense" else run.manifest.method.name
+
+
+def _is_reference(run: Run) -> bool:
+    return run.manifest.model.frame and run.manifest.model.row != "dense"
+
+
+def published_entries(rows: Sequence[PublishedRow]) -> list[Entry]:
+    """Return the rows of published results, which have neither a rank nor an interval."""
+    return [_entry(row) for row in rows]
+
+
+def published_sources(rows: Sequence[PublishedRow]) -> tuple[str, ...]:
+    """Say where the numbers of rows were read and what their metrics mean, one text for each source."""
+    sources = dict.fromkeys(row.source for row in rows)
+    return tuple(f"{one.name}: {one.where}. {one.definitions}" for one in sources)
+
+
+def _entry(row: PublishedRow) -> Entry:
+    marks = [*([_TESTED] if row.is_trained_on_test_set else []), *([_TRANSDUCTIVE] if row.transductive else [])]
+    explained = {
+        _TESTED: f"{_TESTED}: on {row.test_set.images_of}, which the test images are from",
+        _TRANSDUCTIVE: f"{_TRANSDUCTIVE}: scores all unlabelled test images together",
+    }
+    trained = "" if row.trained_on == (NOTHING,) else f", trained on {', '.join(row.trained_on)}"
+    return Entry(
+        f"{row.model} [{', '.join(marks)}]" if marks else row.model,
+        "published",
+        None,
+        {**dict.fromkeys(METRIC_NAMES), **{name: value / 100 for name, value in row.values.items()}},
+        notes=(
+            f"published, not measured here: {row.source.name}{trained}",
+            *map(explained.__getitem__, marks),
+            *row.notes,
+        ),
+        conditions=_conditions(row),
+    )
+
+
+def _conditions(row: PublishedRow) -> dict[str, Any]:
+    return {
+        "trained_on": ", ".join(row.trained_on),
+        "shots": row.shots,
+        "protocol": row.protocol,
+        "source": row.source.name,
+        "year": row.source.year,
+        "where": row.source.where,
+        "trained_on_test_set": row.is_trained_on_test_set,
+    }
