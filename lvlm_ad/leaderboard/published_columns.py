@@ -32,12 +32,13 @@ class ConditionColumn(Column):
         return str(entry.conditions.get(self.name, ""))
 
 
-_BEFORE = (
-    ConditionColumn("trained_on", "Trained on", "trained\non", str, drop=2),
+# A narrow screen shows the first columns beside the name.
+_BEFORE = (ConditionColumn("trained_on", "Trained on", "trained\non", str, drop=2),)
+_AFTER = (
     ConditionColumn("shots", "Shots", "shots", str, drop=3),
     ConditionColumn("protocol", "Protocol", "proto-\ncol", str, drop=1),
+    ConditionColumn("source", "Source", "source", str),
 )
-_AFTER = (ConditionColumn("source", "Source", "source", str),)
 _ANSWERS = (
     MetricColumn(
         "balanced_accuracy",
@@ -54,7 +55,7 @@ _METRICS: tuple[Column, ...] = (*(one for one in COLUMNS if one.name in METRIC_N
 
 
 def published_columns(groups: Sequence[Group]) -> tuple[Column, ...]:
-    """Return rank, name, conditions, and the metrics that a row of the tables has."""
+    """Return rank, name, training data, the metrics that a row of the tables has, and the other conditions."""
     entries = [entry for group in groups for entry in group.entries]
     known = [one for one in _METRICS if any(entry.metrics.get(one.name) is not None for entry in entries)]
     return (*COLUMNS[:2], *_BEFORE, *known, *_AFTER)
