@@ -158,7 +158,7 @@ def _group(
     # Published numbers cover the whole test split, with AUPRO up to 0.3.
     is_usual = manifest.dataset.whole and manifest.fpr_limit == DEFAULT_FPR_LIMIT
     published = [row for row in filters.published() if is_usual and _is_beside(row, manifest.dataset.name)]
-    entries = (*measured, *published_entries(published))
+    entries = (*measured, *sorted(published_entries(published), key=lambda one: _order(one, sort)))
     ranking = ranking or _no_interval(rows, sort, evidence)
     return Group(title, conditions, entries, ranking, published_sources(published))
 
