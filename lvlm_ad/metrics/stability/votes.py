@@ -24,7 +24,7 @@ __all__ = ["AurocSpread", "Vote", "auroc_spread", "votes"]
 MOST_SUBSETS = 1000
 """With more subsets of the answers, so many of them are drawn."""
 
-_NO_CLASS = "no subset has answers for both classes"
+_NO_CLASS = "answers of one class are missing in some of the subsets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Vote:
     Attributes:
         k: how many answers are taken together; the price is k times that of one.
         auroc: g(k), image AUROC averaged over subsets of k answers; None if a class is missing.
-        gain: g(k) - g(1).
+        gain: g(k) - g(1); None if either is.
         subsets: how many subsets were averaged.
         one_subset: whether this is all answers together, a single value rather than an average.
     """
@@ -132,8 +132,8 @@ def votes(
             results.append(Vote(k, None, Measured(None, None, _NO_CLASS), len(subsets), k == repeats))
             continue
         single = without if k == 1 else single
-        first = value if k == 1 else results[0].auroc or 0.0
-        gain = _gain(truth, value - first, without - single)
+        first = value if k == 1 else results[0].auroc
+        gain = Measured(None, None, _NO_CLASS) if first is None else _gain(truth, value - first, without - single)
         results.append(Vote(k, value, gain, len(subsets), k == repeats))
     return tuple(results)
 

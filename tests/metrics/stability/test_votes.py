@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics.stability import auroc_spread, votes
+from lvlm_ad.metrics.stability import Measured, auroc_spread, votes
 
 LABELS = [1, 1, 1, 0, 0, 0]
 TENTHS = st.lists(st.lists(st.integers(0, 10), min_size=4, max_size=4), min_size=6, max_size=6)
@@ -110,6 +110,13 @@ def test_a_class_without_answers_gives_no_auroc():
     assert "class" in found[1].gain.reason
     spread = auroc_spread([1, 1], [[0.1, 0.2], [0.3, 0.4]])
     assert (spread.each, spread.sd, spread.range) == ((), None, None)
+
+
+def test_a_gain_needs_the_auroc_of_one_answer():
+    """Two answers together may have both classes where single ones do not; then there is nothing to compare with."""
+    single, both = votes([1, 0], [[0.9, None], [None, 0.1]])
+    assert (single.auroc, both.auroc) == (None, 1.0)
+    assert both.gain == single.gain == Measured(None, None, "answers of one class are missing in some of the subsets")
 
 
 def test_a_model_that_repeats_itself_gains_exactly_nothing():
