@@ -101,7 +101,7 @@ def _why_no_usd(readings: Readings, column: int) -> str:
     price = model.preset.price
     if not price.known:
         return "the model has no price: set price_input and price_output"
-    if price.free and not model.plugin.billed:
+    if price.free and price.price_per_hour is None and not model.plugin.billed:
         return "the model runs on this machine, whose price is unknown: set price_per_hour"
     return ""
 

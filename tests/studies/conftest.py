@@ -65,6 +65,12 @@ def blocks(tmp_path_factory):
 
 
 @pytest.fixture
+def two_categories(tmp_path):
+    """The folder of a data set with 8 images of each of two categories."""
+    return write_blocks(tmp_path / "data", 8, ("bolt", "nut"))
+
+
+@pytest.fixture
 def base(blocks, tmp_path):
     """A function that returns the base of a study: the scripted model, with settings of its own."""
 

@@ -1,10 +1,14 @@
 """A study of efficiency finds which scripted models are worth their price, and says nothing of what has none."""
 
 from dataclasses import replace
+from math import sqrt
 
 import pytest
+from scipy.special import ndtr
 
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.evaluate.verify import verify_run
+from lvlm_ad.runs import usd_per_image
 from lvlm_ad.studies import EfficiencyFigures, EfficiencyOptions, Study, price_efficiency, study_efficiency
 
 CHEAP, DEAR = 1.0, 10.0
@@ -91,10 +95,14 @@ def test_hours_of_a_machine_are_a_price(models):
     assert row.usd_per_image.value is None
     assert row.usd_per_image.reason.endswith("set price_per_hour")
     assert study.verdict.startswith("No price is known; local with method regions: image AUROC ")
-    study = study_efficiency(models(local={"plugin": "Local", "pause": 0.02, "price_per_hour": 36}), options)
+    config = models(local={"plugin": "Local", "pause": 0.02, "price_per_hour": 36})
+    study = study_efficiency(config, options)
     (row,) = figures_of(study).rows
     assert row.usd_per_image.value == pytest.approx(row.seconds.value * 36 / 3600)
     assert row.seconds.value >= 0.02
+    (run,) = study.runs(config.out / "studies" / study.name).values()
+    assert run.metrics["usage"]["cost_usd"] == pytest.approx(8 * row.usd_per_image.value)
+    assert verify_run(run) == []
 
 
 WIDE = EfficiencyOptions(methods=("regions", "zoom", "score"), image_sizes=(160, 240), votes=(1, 3), images=12)
@@ -162,6 +170,47 @@ def test_votes_have_a_gain_and_a_price(models):
     assert {one.gain.value for one in same.votes[0].votes} == {0.0}
     front, _ = front_of(same)
     assert [row.on_front for row in front.rows] == [True, False], "as good and three times as dear"
+
+
+def test_known_quality_is_recovered(models):
+    """Image AUROC and the gain of votes are those of the scripted noise, within their intervals."""
+    options = {"sharpness": 0.1, "own": 0.02, "noise": 0.1}
+    figures = figures_of(study_efficiency(models(one=priced(CHEAP, **options)), EfficiencyOptions(votes=(1, 3))))
+    truth = {k: float(ndtr(0.1 / sqrt(2 * (0.02**2 + 0.1**2 / k)))) for k in (1, 3)}
+    for row in figures.rows:
+        low, high = row.image_auroc.interval
+        assert low <= truth[row.votes] <= high
+    low, high = figures.votes[0].votes[2].gain.interval
+    assert 0 < low <= truth[3] - truth[1] <= high
+
+
+def test_quality_is_that_of_the_runs(models):
+    """Where every image is answered, values and intervals are those of metrics.json, on the same resamples."""
+    guesses = {"points": False, "named": 0.5}
+    config = models(one=priced(CHEAP, sharpness=0.1, **guesses), two=priced(CHEAP, noise=0.1, **guesses))
+    study = study_efficiency(config)
+    runs = study.runs(config.out / "studies" / study.name)
+    for row in figures_of(study).rows:
+        mean = runs[row.condition].metrics["mean"]
+        for name in ("image_auroc", "pixel_ap"):
+            assert getattr(row, name).value == mean[name]
+            assert list(getattr(row, name).interval) == pytest.approx(mean["interval"][name], abs=1e-12)
+        assert row.usd_per_image.value == pytest.approx(usd_per_image(runs[row.condition].metrics))
+
+
+def test_closer_looks_by_category(models, two_categories):
+    """The gain over all images is the mean of the categories' gains."""
+    config = replace(models(one=priced(CHEAP, sharpness=0.1)), data=two_categories)
+    study = study_efficiency(config, EfficiencyOptions(methods=("zoom",)))
+    groups = figures_of(study).zoom[0].groups
+    assert [(one.kind, one.name, one.anomalous) for one in groups] == [
+        ("all", "", 8),
+        ("size", "2 to 10 %", 8),
+        ("category", "bolt", 4),
+        ("category", "nut", 4),
+    ]
+    gains = [one.image_auroc.value for one in groups]
+    assert gains[0] == pytest.approx((gains[2] + gains[3]) / 2)
 
 
 def test_a_capped_study_compares_what_it_can(models, asked):
