@@ -11,7 +11,7 @@ import typer
 from lvlm_ad.cli import shell
 from lvlm_ad.cli.study_efficiency import efficiency
 from lvlm_ad.cli.study_grounding import grounding
-from lvlm_ad.cli.study_reading import present, show
+from lvlm_ad.cli.study_reading import compare, present, show
 from lvlm_ad.workers import Workers
 
 study = typer.Typer(
@@ -133,3 +133,4 @@ def stability(
 study.command()(efficiency)
 study.command()(show)
 study.command()(grounding)
+study.command()(compare)

@@ -27,6 +27,30 @@ def show(folder: StudyFolder, json: shell.Json = False) -> None:
     present(found, folder.parent if folder.is_file() else folder, json=json)
 
 
+@shell.guarded
+def compare(
+    first: StudyFolder,
+    second: Annotated[Path, typer.Argument(metavar="DIR", help="Another study of the same kind on the same images.")],
+    json: shell.Json = False,
+) -> None:
+    """Compare two studies of one kind on the same images, such as those of two versions of a model.
+
+    Shows a verdict and the differences, first minus second, with 95 % intervals. Images are compared one by one where
+    that can be done: an image that is hard for both models does not make their difference uncertain.
+    """
+    from dataclasses import asdict
+
+    from lvlm_ad.cli.study_comparison import show_comparison
+    from lvlm_ad.studies import compare_studies
+
+    found = compare_studies(first, second)
+    if json:
+        differences = [{**asdict(one), "difference": one.difference.model_dump()} for one in found.differences]
+        shell.print_json({**asdict(found), "differences": differences})
+    else:
+        show_comparison(found)
+
+
 def present(found: Study, folder: Path, *, json: bool) -> None:
     """Print a study and write its page.
 

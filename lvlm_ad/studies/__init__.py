@@ -11,6 +11,8 @@ Each condition is a bench of its own, so it leaves a complete run. ``Readings`` 
 study computes its figures with pure functions of ``lvlm_ad.metrics``.
 """
 
+from lvlm_ad.studies.comparison import StudyComparison, compare_studies
+from lvlm_ad.studies.comparison_figures import StudyDifference
 from lvlm_ad.studies.condition import Condition, StudyDesign
 from lvlm_ad.studies.corruptions import corrupt
 from lvlm_ad.studies.efficiency import EfficiencyOptions, price_efficiency, study_efficiency
@@ -43,13 +45,16 @@ __all__ = [
     "StabilityFigures",
     "StabilityOptions",
     "Study",
+    "StudyComparison",
     "StudyDesign",
+    "StudyDifference",
     "StudyImages",
     "StudyMaps",
     "StudyResults",
     "StudyTable",
     "StudyValue",
     "chosen_images",
+    "compare_studies",
     "corrupt",
     "figures_of",
     "forecast_study",

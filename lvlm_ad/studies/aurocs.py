@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,9 +18,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.runs import Run
-    from lvlm_ad.studies.readings import Readings
 
-__all__ = ["auroc_change", "auroc_contrast", "metric_of"]
+__all__ = ["Scored", "auroc_change", "auroc_contrast", "auroc_of", "metric_of"]
+
+
+class Scored(Protocol):
+    """Image scores of n images under C conditions, such as ``Readings``."""
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """Bool ``(n,)``: whether each image is anomalous."""
+
+    @property
+    def categories(self) -> NDArray[np.str_]:
+        """Str ``(n,)``: each image's category."""
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """float64 ``(n, C)`` in 0..1; NaN where there is no usable answer."""
 
 
 def metric_of(run: Run, name: str) -> Number:
@@ -34,7 +49,14 @@ def metric_of(run: Run, name: str) -> Number:
     return Number(value=value, interval=tuple(ends) if ends else None, reason=reason)
 
 
-def auroc_change(readings: Readings, column: int, base: int = 0) -> Number:
+def auroc_of(readings: Scored, column: int) -> float | None:
+    """Return image AUROC under a condition, the mean over the categories with both classes; None without any."""
+    groups = _groups(readings, [column])
+    each = [_weighted(readings, rows, [column], np.ones(1)) for rows in groups]
+    return math.fsum(each) / len(each) if each else None
+
+
+def auroc_change(readings: Scored, column: int, base: int = 0) -> Number:
     """Return image AUROC under a condition minus that under another one, with the interval of paired images."""
     groups = _groups(readings, [column, base])
     labels = [readings.labels[rows] for rows in groups]
@@ -46,7 +68,7 @@ def auroc_change(readings: Readings, column: int, base: int = 0) -> Number:
     return Number(value=found.difference, interval=found.interval, reason=reason)
 
 
-def auroc_contrast(readings: Readings, columns: Sequence[int], weights: Sequence[float]) -> Number:
+def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[float]) -> Number:
     """Return a weighted sum of image AUROCs on the images answered under all conditions, such as a slope.
 
     The interval is the jackknife's over images.
@@ -69,7 +91,7 @@ def auroc_contrast(readings: Readings, columns: Sequence[int], weights: Sequence
     return Number.of(jackknife(value, np.array(without)))
 
 
-def _groups(readings: Readings, columns: Sequence[int]) -> list[NDArray[np.intp]]:
+def _groups(readings: Scored, columns: Sequence[int]) -> list[NDArray[np.intp]]:
     """Return of each category with both classes the images that are answered under all conditions."""
     common = ~np.isnan(readings.scores[:, columns]).any(axis=1)
     names = dict.fromkeys(readings.categories.tolist())
@@ -77,9 +99,7 @@ def _groups(readings: Readings, columns: Sequence[int]) -> list[NDArray[np.intp]
     return [rows for rows in groups if readings.labels[rows].any() and not readings.labels[rows].all()]
 
 
-def _weighted(
-    readings: Readings, rows: NDArray[np.intp], columns: Sequence[int], weights: NDArray[np.float64]
-) -> float:
+def _weighted(readings: Scored, rows: NDArray[np.intp], columns: Sequence[int], weights: NDArray[np.float64]) -> float:
     """Return the weighted sum for some images; NaN if a class is missing."""
     labels = readings.labels[rows]
     if labels.all() or not labels.any():

@@ -48,6 +48,11 @@ class StudyValue:
     high: float | None = None
     n: int | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 def figures_of(study: Study) -> Record:
     """Return the figures of a study as its kind's class, such as ``StabilityFigures``.

@@ -1,0 +1,47 @@
+"""Two studies side by side in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lvlm_ad.cli import shell
+from lvlm_ad.cli.study_tables import NONE, table
+from lvlm_ad.escape import escaped
+from lvlm_ad.leaderboard import usd
+
+if TYPE_CHECKING:
+    from lvlm_ad.studies import StudyComparison, StudyDifference
+
+_DIGITS = {"percent": 1, "score": 3, "seconds": 2}
+
+
+def show_comparison(found: StudyComparison) -> None:
+    """Print the verdict, a row for each difference, and notes."""
+    console = shell.table_console(shell.BOARD_WIDTH)
+    console.print(escaped(found.verdict))
+    console.print()
+    rows = table("figure", *map(escaped, found.names), "difference", "95 % interval", "images")
+    for one in found.differences:
+        rows.add_row(*map(escaped, _row(one)))
+    console.print(rows)
+    for note in found.notes:
+        console.print(escaped(note))
+
+
+def _row(one: StudyDifference) -> tuple[str, ...]:
+    ends = one.difference.interval
+    interval = (
+        one.difference.reason or NONE if ends is None else f"{_text(one, ends[0], '+')} to {_text(one, ends[1], '+')}"
+    )
+    difference = f"{_text(one, one.difference.value, '+')}{'*' * one.sure}{'~' * (not one.paired)}"
+    name = ", ".join(filter(None, [one.name, one.part, "%" if one.unit == "percent" else ""]))
+    return name, _text(one, one.first), _text(one, one.second), difference, interval, str(one.images)
+
+
+def _text(one: StudyDifference, value: float | None, sign: str = "") -> str:
+    if value is None:
+        return NONE
+    sign = sign if value else ""
+    if one.unit == "usd":
+        return f"{'-' if value < 0 else sign}{usd(abs(value))}"
+    return f"{(100 if one.unit == 'percent' else 1) * value:{sign}.{_DIGITS[one.unit]}f}"

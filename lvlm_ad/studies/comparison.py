@@ -1,0 +1,114 @@
+"""Compares two studies of one kind on the same images: differences with intervals, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvlm_ad.errors import RunError, listed
+from lvlm_ad.studies.comparison_figures import COMPARED, StudyDifference, StudyPair
+from lvlm_ad.studies.comparison_verdict import comparison_verdict
+from lvlm_ad.studies.paired_answers import PairedAnswers
+from lvlm_ad.studies.record import STUDY_FILE, Study
+from lvlm_ad.studies.values import figures_of, study_values
+
+__all__ = ["StudyComparison", "compare_studies"]
+
+
+@dataclass(frozen=True)
+class StudyComparison:
+    """Two studies, compared.
+
+    Attributes:
+        kind: of both studies.
+        names: of both.
+        verdict: in a few sentences.
+        notes: what a reader must know.
+        differences: the figures that both have, the most important first.
+    """
+
+    kind: str
+    names: tuple[str, str]
+    verdict: str
+    notes: tuple[str, ...]
+    differences: tuple[StudyDifference, ...]
+
+
+def compare_studies(first: Path, second: Path) -> StudyComparison:
+    """Compare two studies.
+
+    Where a figure comes from scores, prices or times, both studies are compared image by image, on the images that both
+    answered: an image that is hard for both does not make the difference uncertain.
+
+    Args:
+        first: a study's folder.
+        second: that of another study of the same kind on the same images.
+
+    Raises:
+        RunError: the studies are of different kinds or about different images, have no condition in common, or one
+            cannot be read.
+
+    Example::
+
+        compare_studies(Path("runs/studies/stability-old"), Path("runs/studies/stability-new")).verdict
+    """
+    folders = _folder(first), _folder(second)
+    studies = Study.read(folders[0]), Study.read(folders[1])
+    if folders[0].resolve() == folders[1].resolve():
+        raise RunError(f"{first} and {second} are the same study; give two.")
+    _check(studies)
+    answers = PairedAnswers.of(studies, folders)
+    values = [{(one.figure, one.part): one for one in study_values(study)} for study in studies]
+    pair = StudyPair(studies, _names(studies, folders), answers, (values[0], values[1]))
+    differences = tuple(COMPARED[studies[0].kind](pair))
+    verdict = comparison_verdict(pair, differences)
+    return StudyComparison(studies[0].kind, pair.names, verdict, tuple(_notes(pair, differences)), differences)
+
+
+def _folder(path: Path) -> Path:
+    return path.parent if path.name == STUDY_FILE else path
+
+
+def _check(studies: tuple[Study, Study]) -> None:
+    """Refuse studies whose difference would mean nothing."""
+    first, second = studies
+    for one in studies:
+        figures_of(one)
+    if first.kind != second.kind:
+        raise RunError(f"The studies cannot be compared: one is of {first.kind}, the other of {second.kind}.")
+    if first.fingerprint != second.fingerprint:
+        raise RunError(
+            "The studies cannot be compared: they did not ask about the same images, but about "
+            f"{first.dataset} ({first.fingerprint[:8]}) and {second.dataset} ({second.fingerprint[:8]}). Make both "
+            "with the same --data, --category, --images and --seed."
+        )
+
+
+def _names(studies: tuple[Study, Study], folders: tuple[Path, Path]) -> tuple[str, str]:
+    """Name the studies by model, by method too, or by their folders, so that the names differ."""
+    for names in (
+        [one.model for one in studies],
+        [f"{one.model} ({one.method})" for one in studies],
+        [f"{study.model} ({folder.name})" for study, folder in zip(studies, folders, strict=True)],
+    ):
+        if names[0] != names[1]:
+            return names[0], names[1]
+    return f"{studies[0].model} (first)", f"{studies[1].model} (second)"
+
+
+def _notes(pair: StudyPair, differences: Sequence[StudyDifference]) -> Iterator[str]:
+    first, second = pair.studies
+    if first.method != second.method:
+        yield f"The studies differ in the method ({first.method} and {second.method})."
+    for study, name in zip(pair.studies, pair.names, strict=True):
+        if study.state != "complete":
+            yield f"The study of {name} is {study.state}: images that one of the two did not answer are left out."
+    alone = [one.name for study in pair.studies for one in study.conditions if one.name not in pair.answers.common]
+    if alone:
+        yield f"Not asked, or not asked in the same way, in both: {listed(list(dict.fromkeys(alone)))}."
+    if not all(one.paired for one in differences):
+        yield "~: not compared image by image, so the interval is most often wider than it need be."
+    intervals = sum(one.difference.interval is not None for one in differences)
+    if intervals > 1:
+        yield f"*: the interval excludes 0. Of {intervals} intervals one in 20 does so by chance where nothing differs."

@@ -1,0 +1,142 @@
+"""The figures of two studies that a comparison shows, and their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lvlm_ad.metrics.differences import square_and_add
+from lvlm_ad.studies.record import Number
+
+if TYPE_CHECKING:
+    from lvlm_ad.studies.paired_answers import Paired, PairedAnswers
+    from lvlm_ad.studies.record import Study
+    from lvlm_ad.studies.values import StudyValue
+
+__all__ = ["AUROC", "COMPARED", "FLIPS", "StudyDifference", "StudyPair"]
+
+AUROC, FLIPS = "Image AUROC", "Flips"
+
+Unit = Literal["percent", "score", "usd", "seconds"]
+
+
+@dataclass(frozen=True)
+class StudyDifference:
+    """A figure of two studies.
+
+    Attributes:
+        name: what it is.
+        part: of what: a condition, or some of the images.
+        unit: "percent": a fraction in 0..1, shown in percent; "score": in 0..1; "usd" and "seconds": of an image.
+        first: the first study's; None where it is undefined.
+        second: the second study's.
+        difference: first minus second, with its 95 % interval over the choice of images.
+        paired: whether images were compared one by one. Otherwise the interval takes the studies for independent, and
+            is most often wider than it need be.
+        images: how many images the difference comes from; of hits: how many defects.
+    """
+
+    name: str
+    part: str
+    unit: Unit
+    first: float | None
+    second: float | None
+    difference: Number
+    paired: bool
+    images: int
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval of the difference excludes 0."""
+        ends = self.difference.interval
+        return ends is not None and not ends[0] <= 0 <= ends[1]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyPair:
+    """Two studies of one kind on the same images.
+
+    Attributes:
+        studies: both.
+        names: of both; they differ.
+        answers: what they answered.
+        values: of each study its numbers, by figure and part.
+    """
+
+    studies: tuple[Study, Study]
+    names: tuple[str, str]
+    answers: PairedAnswers
+    values: tuple[Mapping[tuple[str, str], StudyValue], Mapping[tuple[str, str], StudyValue]]
+
+
+def _of_stability(pair: StudyPair) -> Iterator[StudyDifference]:
+    """List the accuracy of the base, how often decisions flip, how far scores and maps spread, and the price."""
+    yield from _aurocs(pair, ["base"])
+    again = [
+        [one.name for one in study.conditions if one.run and one.factor in {"", "repeat"}] for study in pair.studies
+    ]
+    thresholds = [values["threshold", ""].value or 0.0 for values in pair.values]
+    for part, label in (("all images", None), ("good images", False), ("anomalous images", True)):
+        yield _paired(FLIPS, part, "percent", pair.answers.flips(again, thresholds, label=label))
+    yield _paired("Spread of score", "asked again", "score", pair.answers.spread(again))
+    for factor, levels in _levels(pair).items():
+        yield _paired("Spread of score", factor, "score", pair.answers.spread([levels, levels]))
+    yield from _unpaired(pair, {"map_test_retest": ("Map difference", "score")})
+    yield from _prices(pair, ["base"])
+
+
+def _levels(pair: StudyPair) -> dict[str, list[str]]:
+    """Return the factors of which both studies asked the same levels, two or more, each once."""
+    levels: dict[str, list[str]] = {}
+    for one in pair.studies[0].conditions:
+        if one.name in pair.answers.common and one.factor not in {"", "repeat"} and not one.factor.endswith(" again"):
+            levels.setdefault(one.factor, []).append(one.name)
+    return {factor: names for factor, names in levels.items() if len(names) > 1}
+
+
+def _aurocs(pair: StudyPair, conditions: Iterable[str]) -> Iterator[StudyDifference]:
+    for name in conditions:
+        yield _paired(AUROC, name, "percent", pair.answers.auroc(name))
+
+
+def _prices(pair: StudyPair, conditions: Iterable[str]) -> Iterator[StudyDifference]:
+    """Compare what an image cost and how long it took; where this is unknown there is no row."""
+    fields: tuple[tuple[str, str, Unit], ...] = (
+        ("cost_usd", "USD per image", "usd"),
+        ("seconds", "Seconds per image", "seconds"),
+    )
+    for field, title, unit in fields:
+        for name in conditions:
+            found = pair.answers.mean(name, field)
+            if found.images:
+                yield _paired(title, name, unit, found)
+
+
+def _paired(name: str, part: str, unit: Unit, found: Paired) -> StudyDifference:
+    return StudyDifference(
+        name, part, unit, found.first, found.second, found.difference, paired=True, images=found.images
+    )
+
+
+def _unpaired(pair: StudyPair, titles: Mapping[str, tuple[str, Unit]]) -> Iterator[StudyDifference]:
+    """Compare figures of ``study.json`` that both studies have, as if they came from independent images."""
+    for (figure, part), one in pair.values[0].items():
+        other = pair.values[1].get((figure, part))
+        if figure not in titles or other is None or one.value is None or other.value is None:
+            continue
+        ends = one.interval, other.interval
+        interval = None
+        if ends[0] is not None and ends[1] is not None:
+            interval = square_and_add(one.value, ends[0], other.value, ends[1], 0.0)
+        reason = "" if interval else "one of the two has no interval"
+        found = Number(value=one.value - other.value, interval=interval, reason=reason)
+        name, unit = titles[figure]
+        images = min(one.n or 0, other.n or 0)
+        yield StudyDifference(
+            name, part.replace("; ", ", "), unit, one.value, other.value, found, paired=False, images=images
+        )
+
+
+COMPARED: Mapping[str, Callable[[StudyPair], Iterator[StudyDifference]]] = {"stability": _of_stability}
+"""Kind of study -> the figures that are compared, the most important first."""

@@ -1,0 +1,154 @@
+"""The answers of two studies about the same images, side by side, and their paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvlm_ad.errors import RunError
+from lvlm_ad.metrics.stability import paired_shift
+from lvlm_ad.metrics.stability.measured import jackknife, within_squares
+from lvlm_ad.studies.aurocs import auroc_change, auroc_of
+from lvlm_ad.studies.record import Number
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from lvlm_ad.runs import Run
+    from lvlm_ad.studies.record import Study
+
+__all__ = ["Paired", "PairedAnswers"]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A figure of two studies on the images that both answered.
+
+    Attributes:
+        first: the first study's; None where it is undefined.
+        second: the second study's.
+        difference: first minus second, with its 95 % interval over the choice of images.
+        images: how many images.
+    """
+
+    first: float | None
+    second: float | None
+    difference: Number
+    images: int
+
+
+@dataclass(frozen=True, eq=False)
+class PairedAnswers:
+    """What two studies answered about the same n images.
+
+    Attributes:
+        runs: of each study its runs, by the names of their conditions.
+        common: the conditions that both studies have, by name and level, in the first one's order.
+        labels: bool ``(n,)``, whether each image is anomalous.
+        categories: str ``(n,)``.
+    """
+
+    runs: tuple[dict[str, Run], dict[str, Run]]
+    common: tuple[str, ...]
+    labels: NDArray[np.bool_]
+    categories: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, studies: tuple[Study, Study], folders: tuple[Path, Path]) -> PairedAnswers:
+        """Read the runs of two studies.
+
+        Raises:
+            RunError: a run is missing or damaged, or the runs are not about the same images.
+        """
+        first, second = (study.runs(folder) for study, folder in zip(studies, folders, strict=True))
+        levels = [{one.name: one.level for one in study.conditions if one.run} for study in studies]
+        common = tuple(name for name, level in levels[0].items() if levels[1].get(name) == level)
+        images: list[tuple[str, bool, str]] | None = None
+        for run in (*first.values(), *second.values()):
+            found = [(one.id, one.label, one.category) for one in run.predictions]
+            if images is not None and found != images:
+                raise RunError(f"The studies cannot be compared: {run.dir} has other images than the other runs.")
+            images = found
+        labels = np.array([label for _, label, _ in images or ()], dtype=np.bool_)
+        return cls((first, second), common, labels, np.array([category for *_, category in images or ()]))
+
+    def auroc(self, condition: str) -> Paired:
+        """Compare image AUROC under a condition."""
+        scores = np.column_stack([self._numbers(side, condition, "image_score") for side in (0, 1)])
+        both = ~np.isnan(scores).any(axis=1)
+        found = _Columns(self.labels[both], self.categories[both], scores[both])
+        return Paired(auroc_of(found, 0), auroc_of(found, 1), auroc_change(found, 0, 1), int(both.sum()))
+
+    def mean(self, condition: str, field: str) -> Paired:
+        """Compare the mean of a number of the records, such as "cost_usd"."""
+        return _means(*(self._numbers(side, condition, field) for side in (0, 1)))
+
+    def flips(self, conditions: Sequence[Sequence[str]], thresholds: Sequence[float], *, label: bool | None) -> Paired:
+        """Compare how often two answers about an image disagree about the alarm.
+
+        Args:
+            conditions: of each study those that ask the same question.
+            thresholds: of each study the score at which an image alarms.
+            label: only good (False) or anomalous (True) images; None: all.
+        """
+        chosen = np.ones(self.labels.size, np.bool_) if label is None else self.labels == label
+        return _means(*(_flips(self._table(side, conditions[side])[chosen], thresholds[side]) for side in (0, 1)))
+
+    def spread(self, conditions: Sequence[Sequence[str]]) -> Paired:
+        """Compare the standard deviation of an image's scores around its own mean, with the jackknife over images.
+
+        Args:
+            conditions: of each study those over which an image's scores spread.
+        """
+        parts = [within_squares(self._table(side, conditions[side])) for side in (0, 1)]
+        both = (parts[0][1] > 0) & (parts[1][1] > 0)
+        if not both.any():
+            return Paired(None, None, Number(value=None, reason="no image was answered twice in both studies"), 0)
+        # Of all images first, then without each.
+        first, second = (_pooled(squares[both], freedom[both]) for squares, freedom in parts)
+        found = Number.of(jackknife(float(first[0] - second[0]), (first - second)[1:]))
+        return Paired(float(first[0]), float(second[0]), found, int(both.sum()))
+
+    def _table(self, side: int, conditions: Sequence[str]) -> NDArray[np.float64]:
+        return np.column_stack([self._numbers(side, one, "image_score") for one in conditions])
+
+    def _numbers(self, side: int, condition: str, field: str) -> NDArray[np.float64]:
+        records = self.runs[side][condition].predictions
+        return np.array([getattr(one, field) for one in records], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The scores of both studies under one condition."""
+
+    labels: NDArray[np.bool_]
+    categories: NDArray[np.str_]
+    scores: NDArray[np.float64]
+
+
+def _flips(scores: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Return of each image the fraction of pairs of answers that disagree; NaN for fewer than two answers."""
+    counts = np.count_nonzero(~np.isnan(scores), axis=1)
+    alarms = np.count_nonzero(scores >= threshold, axis=1)
+    pairs = counts * (counts - 1)
+    rates = np.full(counts.size, np.nan)
+    return np.asarray(np.divide(2.0 * alarms * (counts - alarms), pairs, out=rates, where=pairs > 0))
+
+
+def _means(first: NDArray[np.float64], second: NDArray[np.float64]) -> Paired:
+    """Compare the means of two numbers of each image; NaN where one is missing."""
+    both = ~np.isnan(first) & ~np.isnan(second)
+    means = [float(one[both].mean()) if both.any() else None for one in (first, second)]
+    return Paired(means[0], means[1], Number.of(paired_shift(first, second)), int(both.sum()))
+
+
+def _pooled(squares: NDArray[np.float64], freedom: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard deviation within images, ``(1 + n,)``: of all images, then without each; NaN if undefined."""
+    sums = [np.append(part.sum(), part.sum() - part) for part in (squares, freedom)]
+    variance = np.divide(np.maximum(sums[0], 0.0), sums[1], out=np.full(sums[0].size, np.nan), where=sums[1] > 0)
+    return np.asarray(np.sqrt(variance))

@@ -1,0 +1,137 @@
+"""Two studies on the same images are compared image by image; others are refused with one clear line."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lvlm_ad.errors import RunError
+from lvlm_ad.studies import StabilityFigures, StabilityOptions, Study, compare_studies, study_stability
+from lvlm_ad.studies.comparison_figures import AUROC, FLIPS
+
+OPTIONS = StabilityOptions(images=40, repeats=3, levels=2, factors=("paraphrase",))
+
+
+@pytest.fixture
+def made(base):
+    """A function that makes a study of the scripted model with some properties, and returns its folder."""
+
+    def make(name, options=OPTIONS, **settings):
+        config = base(**settings)
+        study_stability(config, replace(options, name=name))
+        return config.out / "studies" / name
+
+    return make
+
+
+def row(found, name, part):
+    """The difference of a figure."""
+    return next(one for one in found.differences if (one.name, one.part) == (name, part))
+
+
+def test_a_stable_model_is_told_from_an_unstable_one(made):
+    """The figures are those of both study.json; the difference of spreads is the scripted one, within its interval."""
+    noisy, calm = made("noisy", noise=0.1), made("calm", noise=0.02)
+    found = compare_studies(noisy, calm)
+    figures = [StabilityFigures.model_validate(Study.read(folder).figures) for folder in (noisy, calm)]
+    for part in ("all", "good", "anomalous"):
+        one = row(found, FLIPS, f"{part} images")
+        rates = [of.repeats[part].flip_rate.value for of in figures]
+        assert (one.first, one.second) == pytest.approx(rates)
+        assert one.difference.value == pytest.approx(rates[0] - rates[1])
+        assert one.images == figures[0].repeats[part].images
+    spread = row(found, "Spread of score", "asked again")
+    assert (spread.first, spread.second) == pytest.approx([of.repeats["all"].within_sd for of in figures])
+    error = np.hypot(0.1, 0.02) / np.sqrt(2 * 40 * 2)
+    assert spread.difference.value == pytest.approx(0.08, abs=3 * error)
+    half = (spread.difference.interval[1] - spread.difference.interval[0]) / 2
+    assert half == pytest.approx(2 * error, rel=0.5)
+    wording = row(found, "Spread of score", "paraphrase")
+    assert wording.first == pytest.approx(figures[0].factors[0].total.value ** 0.5)
+    auroc = row(found, AUROC, "base")
+    assert [auroc.first, auroc.second] == pytest.approx([of.metrics["image_auroc"].each[0] for of in figures])
+    assert all(one.paired for one in found.differences if one.name != "Map difference")
+    assert spread.sure
+    assert "calm" in found.names[1]
+    assert f"{found.names[1]} is surely more stable" in found.verdict
+    mirrored = compare_studies(calm, noisy)
+    assert row(mirrored, AUROC, "base").difference.value == pytest.approx(-auroc.difference.value)
+    assert f"{found.names[1]} is surely more stable" in mirrored.verdict
+
+
+def test_the_better_model_is_named(made):
+    """A blind model is surely worse."""
+    sharp, blind = made("sharp", sharpness=0.4), made("blind", sharpness=0.0)
+    found = compare_studies(sharp, blind)
+    assert row(found, AUROC, "base").sure
+    assert found.verdict.startswith(f"{found.names[0]} is surely better: image AUROC (base)")
+
+
+def test_images_that_are_hard_for_both_do_not_count(made):
+    """Two models that find the same images hard are told apart more sharply than by two samples of images."""
+    first, second = made("first", sharpness=0.15), made("second", sharpness=0.1)
+    difference = row(compare_studies(first, second), AUROC, "base").difference
+    sampling = [Study.read(folder).figures["auroc"]["sampling"] for folder in (first, second)]
+    assert difference.value > 0
+    assert (difference.interval[1] - difference.interval[0]) / 2 < np.hypot(*sampling)
+
+
+def test_the_same_model_twice_differs_in_nothing(made):
+    """Two studies with the same answers have differences of exactly 0, and neither is called better."""
+    first, second = made("one"), made("two")
+    found = compare_studies(first, second)
+    assert {one.difference.value for one in found.differences if one.unit != "seconds"} == {0.0}
+    assert not any(one.sure for one in found.differences if one.unit != "seconds")
+    assert "Neither is surely more stable" in found.verdict
+    assert found.names == ("Scripted (one)", "Scripted (two)")
+
+
+def test_images_that_one_study_lacks_are_left_out(made, base):
+    """A capped study is compared on the images that both answered, and that is said."""
+    whole = made("whole", noise=0.05)
+    config = replace(base(noise=0.04), max_cost=0.03, concurrency=1)
+    study = study_stability(config, replace(OPTIONS, name="capped"))
+    found = compare_studies(whole, config.out / "studies" / "capped")
+    assert study.state == "capped"
+    assert row(found, AUROC, "base").images == study.conditions[0].answered < 40
+    assert any("is capped: images that one of the two did not answer are left out" in note for note in found.notes)
+    assert "Which one is more stable is unknown" in found.verdict
+
+
+def test_what_cannot_be_compared_is_one_clear_line(made, lvlm_ad_command, tmp_path):
+    """Other images, another kind, the same study, or runs that are not those of the study."""
+    small = replace(OPTIONS, images=12, levels=1)
+    first, other = made("first", small), made("other", replace(small, images=14))
+    with pytest.raises(RunError, match=r"did not ask about the same images, but about .* Make both with the same"):
+        compare_studies(first, other)
+    with pytest.raises(RunError, match="are the same study; give two"):
+        compare_studies(first, first / "study.json")
+    done = lvlm_ad_command("study", "compare", str(first), str(other))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    copy = shutil.copytree(first, tmp_path / "copy")
+    raw = json.loads((copy / "study.json").read_text())
+    (copy / "study.json").write_text(json.dumps({**raw, "kind": "mood"}))
+    with pytest.raises(RunError, match="is a study of 'mood'; this version knows"):
+        compare_studies(first, copy)
+    (copy / "study.json").write_text(json.dumps(raw))
+    records = copy / raw["conditions"][0]["run"] / "predictions.jsonl"
+    lines = records.read_text().splitlines()
+    records.write_text("\n".join([lines[1], lines[0], *lines[2:]]) + "\n")
+    with pytest.raises(RunError, match=r"has other images than the other runs|is damaged"):
+        compare_studies(first, copy)
+
+
+def test_the_command_prints_a_verdict_and_a_table(made, lvlm_ad_command):
+    """The verdict is first; --json has the same numbers with all digits."""
+    small = replace(OPTIONS, images=12)
+    first, second = str(made("first", small, noise=0.1)), str(made("second", small))
+    done = lvlm_ad_command("study", "compare", first, second)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(lvlm_ad_command("study", "compare", first, second, "--json").stdout)
+    assert " ".join(done.stdout.split()).startswith(found["verdict"])
+    flips = next(one for one in found["differences"] if one["name"] == FLIPS)
+    assert f"{100 * flips['first']:.1f}" in done.stdout
+    assert "Flips, good images, %" in done.stdout
