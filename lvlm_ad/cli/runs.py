@@ -25,7 +25,9 @@ def leaderboard(
     form: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.table,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Output file.  [default: stdout; for html leaderboard.html in DIR]"),
+        typer.Option(
+            "--output", "-o", help="Output file.  [default: stdout; html: leaderboard.html in DIR, or published.html]"
+        ),
     ] = None,
     sort: Annotated[
         str, typer.Option(help="Metric that decides the ranks, such as pixel_ap or choice_accuracy.")
@@ -97,6 +99,9 @@ def leaderboard(
             "--by-model cannot be combined with --by-category or --figures.": by_model and (by_category or figures),
             f"--by-category takes --format md, csv or tex, not {form.value}.": (
                 by_category and form in {Format.json, Format.html}
+            ),
+            "--trained-on chooses published rows, and tables by category and by model have none.": bool(
+                trained_on and (by_category or by_model)
             ),
             "--published cannot be combined with --by-category, --by-model, --figures or --verify.": (
                 published and (by_category or by_model or figures or verify)

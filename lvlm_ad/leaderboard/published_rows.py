@@ -133,7 +133,7 @@ def _entry(row: PublishedRow) -> Entry:
         f"{row.model} [{', '.join(marks)}]" if marks else row.model,
         "published",
         None,
-        {**dict.fromkeys(METRIC_NAMES), **{name: value / 100 for name, value in row.values.items()}},
+        {**dict.fromkeys(METRIC_NAMES), **{name: round(value / 100, 6) for name, value in row.values.items()}},
         notes=(
             f"published, not measured here: {row.source.name}{trained}",
             *map(explained.__getitem__, marks),

@@ -189,6 +189,37 @@ def test_bench_prints_one_object_and_writes_the_leaderboard(finished):
     assert f"leaderboard: {folder / 'leaderboard.html'}" in messages
 
 
+def test_published_results_need_no_run(lvlm_ad_command, tmp_path):
+    """Filters choose rows; the page goes to published.html; a folder that is named must be there."""
+    shown = lvlm_ad_command("leaderboard", "--published", "--trained-on", "nothing", "--shots", "0", "--format", "md")
+    assert shown.returncode == 0
+    assert shown.stdout.count("| publ. | WinCLIP | nothing |") == 4
+    assert "AdaCLIP" not in shown.stdout
+    page = lvlm_ad_command("leaderboard", "--published", "--format", "html")
+    assert (page.returncode, page.stderr) == (0, "leaderboard: published.html\n")
+    assert "AdaCLIP" in (tmp_path / "published.html").read_text(encoding="utf-8")
+    for arguments, message in (
+        (["elsewhere", "--published"], "no folder elsewhere"),
+        (["--published", "--verify"], "--published cannot be combined"),
+        (["--by-model", "--trained-on", "visa"], "--trained-on chooses published rows"),
+        (["--published", "--shots", "9"], "No published row has all these conditions"),
+        (["--published", "--trained-on", "mvtecs"], "Did you mean 'mvtec'?"),
+    ):
+        failed = lvlm_ad_command("leaderboard", *arguments)
+        assert failed.returncode == 2
+        assert message in failed.stderr
+
+
+def test_filters_choose_runs_of_a_folder(lvlm_ad_command, finished):
+    """By the method and the number of reference images."""
+    kept = lvlm_ad_command("leaderboard", finished[0], "--shots", "0", "--protocol", "maps", "--format", "csv")
+    assert kept.returncode == 0
+    assert "contrast (dense)" in kept.stdout
+    none = lvlm_ad_command("leaderboard", finished[0], "--shots", "5")
+    assert none.returncode == 2
+    assert "No run has the given --shots and --protocol" in none.stderr
+
+
 @pytest.mark.parametrize("form", ["table", "md", "csv", "json", "tex"])
 def test_a_leaderboard_goes_to_stdout_or_a_file(lvlm_ad_command, finished, form):
     """Every format is the same in both places."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lvlm_ad.leaderboard import Board, Entry, Group
+from lvlm_ad.leaderboard import Board, Entry, Group, published_board
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.report.run_pages import write_comparison, write_report
 from lvlm_ad.runs import METRIC_NAMES, read_run
@@ -105,6 +105,16 @@ def leaderboard(board, tmp_path_factory):
     (folder / "best-run" / "report" / "index.html").write_text("")
     (folder / "leaderboard.html").write_text(board_page(board, folder), encoding="utf-8")
     return folder / "leaderboard.html"
+
+
+@pytest.fixture(scope="session")
+def published(kept_run, tmp_path_factory):
+    """The page of published results, with a run beside those on MVTec AD."""
+    dataset = kept_run.manifest.dataset.model_copy(update={"name": "mvtec", "whole": True})
+    run = replace(kept_run, manifest=kept_run.manifest.model_copy(update={"dataset": dataset}))
+    path = tmp_path_factory.mktemp("published") / "published.html"
+    path.write_text(board_page(published_board([run])), encoding="utf-8")
+    return path
 
 
 @dataclass

@@ -35,7 +35,7 @@ def rows(page, table=0):
     return page.locator("table.board").nth(table).locator("tbody.rows tr:not([hidden]) th").all_text_contents()
 
 
-@pytest.mark.parametrize("name", ["report", "comparison", "leaderboard"])
+@pytest.mark.parametrize("name", ["report", "comparison", "leaderboard", "published"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
 def test_pages_are_quiet_fit_the_screen_and_have_no_barrier(name, width, scheme, request, open_page):
     """No request leaves the page, no error, nothing wider than the screen; axe-core finds nothing serious."""
@@ -45,7 +45,7 @@ def test_pages_are_quiet_fit_the_screen_and_have_no_barrier(name, width, scheme,
     assert [url for url in opened.requested if not url.startswith(("file:", "data:"))] == []
     assert opened.complaints == []
     # The checker enters by the debugger, which the page's policy does not bind.
-    for view in ("page",) if name == "leaderboard" else ("page", "large view"):
+    for view in ("page",) if name in {"leaderboard", "published"} else ("page", "large view"):
         if view == "large view":
             page.locator(".card").first.click()
         violations = axe.Axe().run(page).response["violations"]
@@ -383,3 +383,19 @@ def test_a_strangers_name_is_text(board, make_entry, tmp_path, open_page):
     assert opened.complaints == []
     assert opened.page.locator("img").count() == 0
     assert rows(opened.page)[0].startswith("<img src=x onerror=alert(1)>")
+
+
+def test_published_rows_are_filtered_by_their_conditions(published, open_page):
+    """By training data, and by reference images; rows of runs stand first."""
+    page = open_page(published).page
+    headings = page.locator("table.board").first.locator("tbody.heading th").all_text_contents()
+    assert headings == ["not ranked", "published"]
+    section = page.locator("section.group").first
+    section.locator("select.column").select_option(label="Trained on")
+    section.locator("input.wanted").fill("nothing")
+    assert rows(page) == ["WinCLIP", "WinCLIP", "GPT-4V-AD", "MuSc [transductive]"]
+    section.locator("input.wanted").fill("visa")
+    assert len(rows(page)) == 5
+    third = page.locator("section.group").nth(2)
+    third.locator("input.wanted").fill("Shots>=2 Bal.acc.>80")
+    assert rows(page, 2) == ["Qwen2.5-VL-7B", "Qwen2.5-VL-7B"]
