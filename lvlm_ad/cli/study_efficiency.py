@@ -59,12 +59,13 @@ def efficiency(
     Each combination is asked about the same images. The study says which ones are worth their price in USD, seconds
     and tokens, what one more point costs, where closer looks pay, and what votes give. A model of this machine has a
     price with --set price_per_hour=USD. Answers are shared with bench, and the same command continues after an
-    interruption. The study is written to OUT/studies/NAME: study.json, and a run for each combination.
+    interruption. The study is written to OUT/studies/NAME: study.json, its page index.html, study.csv, study.tex, and
+    a run for each combination.
 
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
     interrupted, after what can be said so far.
     """
-    from lvlm_ad.cli.efficiency_tables import show_efficiency
+    from lvlm_ad.cli.study_reading import present
     from lvlm_ad.cli.study_tables import leave, show_price
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.evaluate import RunConfig
@@ -99,5 +100,5 @@ def efficiency(
     if dry_run:
         show_price(price, json=json)
         return
-    show_efficiency(found, out / "studies" / found.name, json=json)
+    present(found, out / "studies" / found.name, json=json)
     leave(found)

@@ -70,7 +70,7 @@ def grounding(
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
     interrupted, after what can be said so far.
     """
-    from lvlm_ad.cli.grounding_tables import show_grounding
+    from lvlm_ad.cli.study_reading import present
     from lvlm_ad.cli.study_tables import leave, show_price
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.evaluate import RunConfig
@@ -111,5 +111,5 @@ def grounding(
     if dry_run:
         show_price(price, json=json)
         return
-    show_grounding(found, out / "studies" / found.name, json=json)
+    present(found, out / "studies" / found.name, json=json)
     leave(found)

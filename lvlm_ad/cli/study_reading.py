@@ -57,9 +57,12 @@ def present(found: Study, folder: Path, *, json: bool) -> None:
     Raises:
         RunError: this version does not know the kind of study, its figures are damaged, or a file cannot be written.
     """
+    from lvlm_ad.cli.efficiency_tables import show_efficiency
+    from lvlm_ad.cli.grounding_tables import show_grounding
     from lvlm_ad.cli.stability_tables import show_stability
     from lvlm_ad.report.study_page import write_study
 
     page = write_study(found, folder)
-    show_stability(found, folder, json=json)
+    shows = {"efficiency": show_efficiency, "grounding": show_grounding, "stability": show_stability}
+    shows[found.kind](found, folder, json=json)
     shell.say(f"page: {page}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.errors import RunError
 from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import usd
+from lvlm_ad.report.efficiency_plots import efficiency_plots
+from lvlm_ad.report.grounding_plots import grounding_plots
 from lvlm_ad.report.page import render
 from lvlm_ad.report.stability_answer import stability_checks
 from lvlm_ad.report.stability_plots import stability_plots
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["study_page", "write_study"]
 
-_PLOTS: Mapping[str, Callable[[Any], Sequence[Explained]]] = {"stability": stability_plots}
+_PLOTS: Mapping[str, Callable[[Any], Sequence[Explained]]] = {
+    "efficiency": efficiency_plots,
+    "grounding": grounding_plots,
+    "stability": stability_plots,
+}
 """Kind of study -> its plots."""
 
 _CHECKS: Mapping[str, Callable[[Any], Sequence[Check]]] = {"stability": stability_checks}
@@ -75,7 +81,7 @@ def study_page(study: Study) -> str:
         checks=_CHECKS[study.kind](figures) if study.kind in _CHECKS else [],
         plots=_PLOTS[study.kind](figures),
         tables=tables_of(study),
-        undefined=getattr(figures, "undefined", []),
+        undefined=[*getattr(figures, "undefined", []), *getattr(figures, "not_compared", [])],
         conditions=[
             {"record": one, "usd": usd(one.cost_usd), "seconds": "" if one.seconds is None else f"{one.seconds:.2f}"}
             for one in study.conditions

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lvlm_ad.report.plots import Plot
     from lvlm_ad.studies import Number
 
-__all__ = ["Bar", "Explained", "bars", "in_words", "points", "tick"]
+__all__ = ["SERIES", "Bar", "Explained", "bars", "in_words", "points", "tick"]
 
 _NAME_KEPT = 22
 """Characters of a name beside its bar."""
@@ -26,10 +26,12 @@ class Explained:
     Attributes:
         plot: the plot.
         words: the sentence.
+        key: what the numbers in the plot stand for, from 1 on; empty if it has none.
     """
 
     plot: Plot
     words: str
+    key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ def bars(entries: Sequence[Bar], axis: str) -> tuple[Any, Any]:
     axes.set_yticks(rows, [tick(one.name) for one in entries])
     axes.grid(visible=False, axis="y")
     return figure, axes
+
+
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Colours that colour-blind readers can tell apart, on white and on black (Okabe and Ito, 2008)."""
 
 
 def points(axes: Any, x: Sequence[float], series: Sequence[Bar], colour: str = GOOD, label: str = "") -> None:

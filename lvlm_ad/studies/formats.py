@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad import escape
 from lvlm_ad.leaderboard.category_formats import tex_frame
 from lvlm_ad.leaderboard.columns import shortened
+from lvlm_ad.studies.efficiency_tables import efficiency_tables
+from lvlm_ad.studies.grounding_tables import grounding_tables
 from lvlm_ad.studies.stability_tables import stability_tables
 from lvlm_ad.studies.values import figures_of, study_values
 
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["STUDY_FORMATS", "csv_text", "tables_of", "tex"]
 
-_TABLES: Mapping[str, Callable[[Any], Sequence[StudyTable]]] = {"stability": stability_tables}
+_TABLES: Mapping[str, Callable[[Any], Sequence[StudyTable]]] = {
+    "efficiency": efficiency_tables,
+    "grounding": grounding_tables,
+    "stability": stability_tables,
+}
 """Kind of study -> its tables."""
 
 _HEADS = ("figure", "part", "value", "low", "high", "n")

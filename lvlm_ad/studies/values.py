@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from lvlm_ad.errors import RunError, what_is_wrong
+from lvlm_ad.studies.efficiency_record import EfficiencyFigures
+from lvlm_ad.studies.grounding_record import GroundingFigures
 from lvlm_ad.studies.record import Number, Record
 from lvlm_ad.studies.stability_record import StabilityFigures
 
@@ -18,10 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "StudyValue", "figures_of", "study_values"]
 
-KINDS: Mapping[str, type[Record]] = {"stability": StabilityFigures}
+KINDS: Mapping[str, type[Record]] = {
+    "efficiency": EfficiencyFigures,
+    "grounding": GroundingFigures,
+    "stability": StabilityFigures,
+}
 """Kind of study -> the class of its figures."""
 
-_NAMES = ("factor", "kind", "metric", "cost", "how", "k", "condition", "method", "level", "size", "name", "step")
+_NAMES = (
+    *("factor", "kind", "metric", "cost", "how", "k", "condition", "against", "first", "second"),
+    *("method", "level", "size", "name", "step"),
+)
 """Fields that say which part of a figure a record is about."""
 
 _COUNTS = ("defects", "images", "answered", "anomalous")
@@ -86,7 +95,7 @@ def study_values(study: Study) -> list[StudyValue]:
 
 def _of_record(record: Record, path: tuple[str, ...], parts: tuple[str, ...], n: int) -> Iterator[StudyValue]:
     values = {name: getattr(record, name) for name in type(record).model_fields}
-    n = next((values[name] for name in _COUNTS if name in values), n)
+    n = next((values[name] for name in _COUNTS if isinstance(values.get(name), int)), n)
     # A level without its condition is only mentioned; numbers and lists of the same names are figures.
     named = [name for name in _NAMES if isinstance(values.get(name), str | int)]
     named = [name for name in named if name != "level" or "condition" in named]

@@ -1,0 +1,152 @@
+"""The tables of an efficiency study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lvlm_ad.leaderboard.columns import UNKNOWN
+from lvlm_ad.leaderboard.columns import percent as in_percent
+from lvlm_ad.runs import metric_title
+from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, seconds, words
+
+if TYPE_CHECKING:
+    from lvlm_ad.studies.efficiency_record import (
+        EfficiencyFigures,
+        FrontFigures,
+        PairFigures,
+        RowFigures,
+        VoteGains,
+    )
+    from lvlm_ad.studies.record import Number
+
+__all__ = ["COSTS", "efficiency_tables"]
+
+COSTS = {"usd": "USD per image", "seconds": "Seconds per image", "tokens": "Tokens per image"}
+"""Costs and their headings."""
+
+
+def efficiency_tables(figures: EfficiencyFigures) -> list[StudyTable]:
+    """Return the tables of an efficiency study; those without rows are left out."""
+    names = {one.condition: one.words for one in figures.rows}
+    tables = [
+        _combinations(figures.rows, figures.images),
+        *(_front(one, names) for one in figures.fronts),
+        _steps(figures.fronts, names),
+        *(_closer_looks(one, names) for one in figures.zoom),
+        _votes(figures.votes, names),
+    ]
+    return [one for one in tables if one.rows]
+
+
+def _combinations(rows: list[RowFigures], images: int) -> StudyTable:
+    heads = (
+        *("Combination", "Image AUROC, %", "Pixel AP, %", "USD per image", "Seconds per image", "Half within, s"),
+        *("95 % within, s", "Tokens asked", "Tokens answered", "Answered", "Missing"),
+    )
+    note = (
+        f"Image AUROC (is there a defect?) and pixel AP (where is it?) on the {images} images that all combinations "
+        "answered. Prices and times are of all images that were asked about, whether or not an answer was of use."
+    )
+    shown = tuple(
+        (
+            one.words,
+            (
+                *(percent(one.image_auroc), percent(one.pixel_ap), amount(one.usd_per_image), seconds(one.seconds)),
+                *(seconds(one.median_seconds), seconds(one.p95_seconds)),
+                *(decimal(one.input_tokens, 0), decimal(one.output_tokens, 0)),
+                *(count(one.answered), count(one.missing)),
+            ),
+        )
+        for one in sorted(rows, key=lambda row: -(row.image_auroc.value or 0.0))
+    )
+    return StudyTable("Combinations", note, heads, shown)
+
+
+def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
+    quality, cost = metric_title(front.metric), COSTS[front.cost]
+    note = (
+        f"The cheapest first, on {front.images} images. On the front: nothing measured is as good, as cheap, and "
+        "better in one of the two. Probability: of being on the front with other images. Possible: nothing is surely "
+        "better and costs no more."
+    )
+    rows = tuple(
+        (
+            names.get(one.condition, one.condition),
+            (
+                Cell(in_percent(one.quality), value=one.quality),
+                _cost(one.cost, front.cost, one.reason),
+                words(_yes(one.on_front)),
+                Cell(in_percent(one.probability), value=one.probability),
+                words(_yes(one.possible)),
+            ),
+        )
+        for one in front.rows
+    )
+    heads = ("Combination", f"{quality}, %", cost, "On the front", "Probability, %", "Possible")
+    return StudyTable(f"{quality} against {cost}", note, heads, rows)
+
+
+def _steps(fronts: list[FrontFigures], names: Mapping[str, str]) -> StudyTable:
+    rows = tuple(
+        (
+            f"{metric_title(front.metric)}, {front.cost}: {names.get(one.condition, one.condition)}",
+            (points(one.gain), _cost(one.extra_cost, front.cost), _cost(one.cost_per_point, front.cost)),
+        )
+        for front in fronts
+        for one in front.steps
+    )
+    note = (
+        "From one combination on the front to the next dearer one, the first against chance and no cost. A point has "
+        "no price unless the gain is surely above 0. Costs are of an image."
+    )
+    return StudyTable(
+        "What one more point costs", note, ("Step", "Gain, points", "Extra cost", "Cost of a point"), rows
+    )
+
+
+def _closer_looks(pair: PairFigures, names: Mapping[str, str]) -> StudyTable:
+    rows = tuple(
+        (
+            {"all": "all images", "size": f"defects of {one.name} of the image"}.get(one.kind, one.name),
+            (
+                count(one.anomalous),
+                points(one.image_auroc),
+                points(one.pixel_ap),
+                amount(one.extra_usd),
+                amount(one.usd_per_point),
+            ),
+        )
+        for one in pair.groups
+    )
+    first, second = (names.get(one, one) for one in (pair.first, pair.second))
+    note = f"{first} minus {second}, on the same images: what is gained in points, and what it costs more an image."
+    heads = ("Images", "Anomalous", "Image AUROC", "Pixel AP", "Extra USD", "USD of a point")
+    return StudyTable(f"Where closer looks pay: {first}", note, heads, rows)
+
+
+def _votes(gains: list[VoteGains], names: Mapping[str, str]) -> StudyTable:
+    rows = tuple(
+        (
+            f"{names.get(of.condition, of.condition)}, {one.how} of {one.k}",
+            (Cell(in_percent(one.auroc), value=one.auroc), points(one.gain), amount(one.usd_per_image)),
+        )
+        for of in gains
+        for one in of.votes
+    )
+    note = (
+        "What several answers about an image give together, computed from the answers at hand. Gain: over one answer."
+    )
+    return StudyTable("Several answers", note, ("Score", "Image AUROC, %", "Gain, points", "USD per image"), rows)
+
+
+def _cost(cost: Number | float | None, kind: str, reason: str = "") -> Cell:
+    if cost is None:
+        return Cell(UNKNOWN, reason=reason)
+    if kind == "usd":
+        return amount(cost)
+    return decimal(cost, 2 if kind == "seconds" else 0)
+
+
+def _yes(answer: bool | None) -> str:  # noqa: FBT001 - it is a value of study.json
+    return UNKNOWN if answer is None else "yes" if answer else "no"
