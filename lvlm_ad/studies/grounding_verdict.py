@@ -74,14 +74,14 @@ def _losses(figures: GroundingFigures) -> Iterator[str]:
 def _resolution(figures: GroundingFigures) -> Iterator[str]:
     """Say at which size image AUROC is highest, and whether that is surely better than the base."""
     points = [one for one in figures.resolution if one.auroc.value is not None]
-    if len(points) > 1:
-        best = max(points, key=lambda one: one.auroc.value or 0.0)
-        base = next(one for one in points if one.condition == "base")
-        sure = best.change.interval is not None and best.change.interval[0] > 0
-        if best is base or not sure:
-            yield f"no other size than {base.level} px is surely better"
-        else:
-            yield f"{best.level} px change image AUROC by {_points(best.change)} against {base.level} px"
+    base = next((one for one in points if one.condition == "base"), None)
+    if base is None or len(points) == 1:
+        return
+    best = max(points, key=lambda one: one.auroc.value or 0.0)
+    if best.change.interval is not None and best.change.interval[0] > 0:
+        yield f"{best.level} px change image AUROC by {_points(best.change)} against {base.level} px"
+    else:
+        yield f"no other size than {base.level} px is surely better"
 
 
 def _corruptions(figures: GroundingFigures) -> Iterator[str]:
