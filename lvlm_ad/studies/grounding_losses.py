@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from scipy.special import stdtrit
 
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.bootstrap import CategoryImages
+from lvlm_ad.metrics.differences import resampled_difference
 from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean
 from lvlm_ad.metrics.exact import pixel_metrics_from_histograms
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms, histogram_of_cells
@@ -145,30 +144,24 @@ def _steps(metric: Metric, estimates: Mapping[Step, Mapping[str, Estimate]]) -> 
             # The ideal is 1 in every resample.
             ends, reason = mean.interval and (1 - mean.interval[1], 1 - mean.interval[0]), mean.reason
         else:
-            ends, reason = _interval(lost, before, of)
+            ends, reason = _interval(metric, lost, before, of)
         steps.append(LossStep(step=step, value=value, lost=Number(value=lost, interval=ends, reason=reason)))
         before = of
     return steps
 
 
 def _interval(
-    lost: float, before: Mapping[str, Estimate], after: Mapping[str, Estimate]
+    metric: Metric, lost: float, before: Mapping[str, Estimate], after: Mapping[str, Estimate]
 ) -> tuple[Interval | None, str]:
-    """Return the interval of a mean loss, from its values on the resamples that both steps share.
+    """Return the interval of a mean loss: that of a paired difference, for both steps share their resamples.
 
-    Variances are those of ``pixel_mean``, of the differences in place of log odds: times n/(n - 1), n the effective
-    number of images with a defect; Student's t with the degrees of freedom of Satterthwaite.
+    Nothing lost in every resample is surely nothing; and what gains in no resample does not gain.
     """
-    pairs = [(one, after[name]) for name, one in before.items()]
-    if missing := next((one for pair in pairs for one in pair if one.interval is None), None):
-        return None, missing.reason
-    draws = [one.draws - other.draws for one, other in pairs if one.draws is not None and other.draws is not None]
-    images = np.array([one.images for one, _ in pairs])
-    variances = np.array([np.nanvar(each) for each in draws]) * images / (images - 1)
-    if not variances.any():
-        return ((0.0, 0.0), "") if not lost else (None, "all resamples alike")
-    freedom = variances.sum() ** 2 / (variances**2 / (images - 1)).sum()
-    half = float(stdtrit(freedom, 0.975)) * math.sqrt(variances.sum()) / len(pairs)
-    # A step that never gains loses at least nothing.
-    low = max(lost - half, 0.0) if min(np.nanmin(each) for each in draws) >= 0 else lost - half
-    return (low, min(lost + half, 1.0)), ""
+    pairs = [(one.draws, after[name].draws) for name, one in before.items()]
+    draws = [first - second for first, second in pairs if first is not None and second is not None]
+    if draws and not lost and not any(each.any() for each in draws):
+        return (0.0, 0.0), ""
+    ends, reason = resampled_difference(metric, before, after)
+    if ends is not None and min(np.nanmin(each) for each in draws) >= 0:
+        ends = (max(ends[0], 0.0), ends[1])
+    return ends, reason

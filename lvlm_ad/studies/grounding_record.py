@@ -75,11 +75,12 @@ class LossStep(Record):
 
     step: Literal["ideal", "division", "naming", "score"]
     """ideal: the ground truth. division: each region has the fraction of its pixels that is defective; no map that is
-    constant on regions has a higher pixel AP. naming: of these only the regions that the answer names. score: the named
-    regions have the model's own scores; wrong regions among them count here."""
+    constant on regions has a higher pixel AUROC. naming: of these only the regions that the answer names. score: the
+    named regions have the model's own scores; wrong regions among them count here."""
     value: Number
     lost: Number
-    """Value of the step before minus this one; 0 for the ideal. The losses add up to 1 minus the last value."""
+    """Value of the step before minus this one; 0 for the ideal. The losses add up to 1 minus the last value. Where scores
+    happen to split regions of equal fractions, a loss may be slightly below 0."""
 
 
 class LossFigures(Record):
