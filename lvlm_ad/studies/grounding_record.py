@@ -79,8 +79,8 @@ class LossStep(Record):
     named regions have the model's own scores; wrong regions among them count here."""
     value: Number
     lost: Number
-    """Value of the step before minus this one; 0 for the ideal. The losses add up to 1 minus the last value. Where scores
-    happen to split regions of equal fractions, a loss may be slightly below 0."""
+    """Value of the step before minus this one; 0 for the ideal. The losses add up to 1 minus the last value.
+    Where scores happen to split regions of equal fractions, a loss may be slightly below 0."""
 
 
 class LossFigures(Record):
