@@ -83,6 +83,6 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
             "both": parts.interaction,
             "asking": parts.repeat,
         }
-        text = ", ".join(f"{name} {number(one, 5)}" for name, one in shown.items())
+        text = ", ".join(f"{name} {number(one.shown, 5)}" for name, one in shown.items())
         lines.append(f"Components of the variance of scores: {text}.")
     return lines

@@ -55,6 +55,23 @@ class Number(Record):
         """Record what a function of ``lvlm_ad.metrics.stability`` returned."""
         return cls(value=measured.value, interval=measured.interval, reason=measured.reason)
 
+    @property
+    def shown(self) -> Number:
+        """The number as tables show a variance: what lies below 0 as 0.
+
+        An interval that lies below 0 altogether is left out: [0, 0] would say that the variance is surely 0.
+
+        Example:
+            >>> Number(value=-0.01, interval=(-0.03, 0.02)).shown
+            Number(value=0.0, interval=(0.0, 0.02), reason='')
+        """
+        if self.value is None or self.interval is None:
+            return Number(value=None if self.value is None else max(self.value, 0.0), reason=self.reason)
+        low, high = self.interval
+        if high <= 0:
+            return Number(value=max(self.value, 0.0), reason="the whole interval lies below 0")
+        return Number(value=max(self.value, 0.0), interval=(max(low, 0.0), high), reason=self.reason)
+
 
 class ConditionRecord(Record):
     """A condition, and what became of it."""

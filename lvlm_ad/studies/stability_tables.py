@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import percent as in_percent
 from lvlm_ad.runs import metric_title
-from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, words
+from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, variance, words
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.stability_record import (
@@ -67,8 +67,8 @@ def _factors(factors: list[FactorFigures]) -> StudyTable:
             one.factor,
             (
                 words(str(len(one.levels))),
-                decimal(one.total, 5),
-                decimal(one.excess, 5),
+                variance(one.total),
+                variance(one.excess),
                 percent(one.share),
                 decimal(one.shift_variance, 5),
             ),
@@ -120,7 +120,7 @@ def _components(parts: ComponentFigures) -> StudyTable:
         f"Variance of scores by where it comes from: {parts.images} images, each asked {parts.answers} times in every "
         "way. Only the first row is wanted."
     )
-    rows = tuple((name, (decimal(one, 5),)) for name, one in named.items())
+    rows = tuple((name, (variance(one),)) for name, one in named.items())
     return StudyTable("Components of variance", note, ("Source", "Variance"), rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard import signed, usd
@@ -12,7 +12,7 @@ from lvlm_ad.leaderboard.columns import UNKNOWN
 if TYPE_CHECKING:
     from lvlm_ad.studies.record import Number
 
-__all__ = ["Cell", "StudyTable", "amount", "count", "decimal", "percent", "points", "seconds", "words"]
+__all__ = ["Cell", "StudyTable", "amount", "count", "decimal", "percent", "points", "seconds", "variance", "words"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ def decimal(number: Number | float | None, digits: int = 3) -> Cell:
         return f"{value:.{digits}f}"
 
     return _plain(number, write) if number is None or isinstance(number, float) else _cell(number, write)
+
+
+def variance(number: Number) -> Cell:
+    """Show an estimate of a variance; one below 0 as 0."""
+    return replace(decimal(number.shown, 5), value=number.value)
 
 
 def amount(number: Number | float | None) -> Cell:
