@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.runs import Run
 
-__all__ = ["Scored", "auroc_change", "auroc_contrast", "auroc_of", "metric_of"]
+__all__ = ["Scored", "auroc_change", "auroc_contrast", "auroc_of", "aurocs_of", "images_by_category", "metric_of"]
 
 
 class Scored(Protocol):
@@ -51,14 +51,23 @@ def metric_of(run: Run, name: str) -> Number:
 
 def auroc_of(readings: Scored, column: int) -> float | None:
     """Return image AUROC under a condition, the mean over the categories with both classes; None without any."""
-    groups = _groups(readings, [column])
-    each = [_weighted(readings, rows, [column], np.ones(1)) for rows in groups]
-    return math.fsum(each) / len(each) if each else None
+    value = float(aurocs_of(readings, [column])[0])
+    return None if math.isnan(value) else value
+
+
+def aurocs_of(readings: Scored, columns: Sequence[int]) -> NDArray[np.float64]:
+    """Return image AUROC under some conditions, on the images that are answered under all of them.
+
+    Returns:
+        float64 ``(len(columns),)`` in 0..1: the mean over the categories that have both classes; NaN if none has.
+    """
+    each = [_aurocs(readings, rows, columns) for rows in images_by_category(readings, columns)]
+    return np.asarray(np.mean(each, axis=0)) if each else np.full(len(columns), np.nan)
 
 
 def auroc_change(readings: Scored, column: int, base: int = 0) -> Number:
     """Return image AUROC under a condition minus that under another one, with the interval of paired images."""
-    groups = _groups(readings, [column, base])
+    groups = images_by_category(readings, [column, base])
     labels = [readings.labels[rows] for rows in groups]
     first, second = ([readings.scores[rows, one] for rows in groups] for one in (column, base))
     found = mean_auroc_difference(labels, first, second)
@@ -78,31 +87,30 @@ def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[f
         columns: the conditions.
         weights: of each.
     """
-    groups, factors = _groups(readings, columns), np.asarray(weights, dtype=np.float64)
+    groups, factors = images_by_category(readings, columns), np.asarray(weights, dtype=np.float64)
     if not groups:
         return Number(value=None, reason="no category has good and anomalous images that are answered every time")
-    values = [_weighted(readings, rows, columns, factors) for rows in groups]
+    values = [float(factors @ _aurocs(readings, rows, columns)) for rows in groups]
     value = math.fsum(values) / len(values)
     without = [
-        value + (_weighted(readings, np.delete(rows, place), columns, factors) - own) / len(values)
+        value + (float(factors @ _aurocs(readings, np.delete(rows, place), columns)) - own) / len(values)
         for rows, own in zip(groups, values, strict=True)
         for place in range(rows.size)
     ]
     return Number.of(jackknife(value, np.array(without)))
 
 
-def _groups(readings: Scored, columns: Sequence[int]) -> list[NDArray[np.intp]]:
-    """Return of each category with both classes the images that are answered under all conditions."""
+def images_by_category(readings: Scored, columns: Sequence[int]) -> list[NDArray[np.intp]]:
+    """Return of each category the places of the images answered under all conditions, if they are of both classes."""
     common = ~np.isnan(readings.scores[:, columns]).any(axis=1)
     names = dict.fromkeys(readings.categories.tolist())
     groups = [np.flatnonzero(common & (readings.categories == name)) for name in names]
     return [rows for rows in groups if readings.labels[rows].any() and not readings.labels[rows].all()]
 
 
-def _weighted(readings: Scored, rows: NDArray[np.intp], columns: Sequence[int], weights: NDArray[np.float64]) -> float:
-    """Return the weighted sum for some images; NaN if a class is missing."""
+def _aurocs(readings: Scored, rows: NDArray[np.intp], columns: Sequence[int]) -> NDArray[np.float64]:
+    """Return image AUROC of some images under each condition; NaN if a class is missing."""
     labels = readings.labels[rows]
     if labels.all() or not labels.any():
-        return math.nan
-    each = [float(auroc(steps_of(readings.scores[rows, one], labels, ~labels))) for one in columns]
-    return float(weights @ each)
+        return np.full(len(columns), np.nan)
+    return np.array([float(auroc(steps_of(readings.scores[rows, one], labels, ~labels))) for one in columns])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.plugins.own import title_of
-from lvlm_ad.studies.efficiency_costs import costs_of
+from lvlm_ad.studies.costs import costs_of
 from lvlm_ad.studies.efficiency_fronts import front_figures
 from lvlm_ad.studies.efficiency_gains import vote_gains, zoom_figures
 from lvlm_ad.studies.efficiency_record import EfficiencyFigures, RowFigures
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lvlm_ad.studies.efficiency_costs import Costs
+    from lvlm_ad.studies.costs import Costs
     from lvlm_ad.studies.efficiency_design import Combination, EfficiencyDesign
     from lvlm_ad.studies.efficiency_record import Cost
     from lvlm_ad.studies.readings import Readings

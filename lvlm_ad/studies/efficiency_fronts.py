@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lvlm_ad.studies.efficiency_costs import Costs
+    from lvlm_ad.studies.costs import Costs
     from lvlm_ad.studies.efficiency_record import Cost, Metric
     from lvlm_ad.studies.efficiency_rows import Compared, Quality
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lvlm_ad.studies.efficiency_costs import Costs
+    from lvlm_ad.studies.costs import Costs
     from lvlm_ad.studies.efficiency_design import Combination
     from lvlm_ad.studies.efficiency_rows import Quality
     from lvlm_ad.studies.readings import Readings
@@ -73,9 +73,7 @@ def vote_gains(
         if len(answers) < 2 or quality.why_not(columns.get(name, -1)):  # noqa: PLR2004 - one answer has no votes
             continue
         check_repeats(readings, answers)
-        found = [one for one in vote_figures(readings, answers) if one.how == _AVERAGED]
-        if usd.reasons[columns[name]]:
-            found = [one.model_copy(update={"usd_per_image": None}) for one in found]
+        found = [one for one in vote_figures(readings, answers, usd) if one.how == _AVERAGED]
         gains.append(VoteGains(condition=name, votes=found))
     return gains
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics.curves import auroc, steps_of
+from lvlm_ad.studies.aurocs import aurocs_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,15 +136,7 @@ class Readings:
         Returns:
             float64 ``(len(columns),)`` in 0..1: the mean over the categories that have both classes; NaN if none has.
         """
-        common = ~np.isnan(self.scores[:, columns]).any(axis=1)
-        values = []
-        for name in dict.fromkeys(self.categories.tolist()):
-            rows = np.flatnonzero(common & (self.categories == name))
-            labels = self.labels[rows]
-            if labels.any() and not labels.all():
-                scores = self.scores[rows][:, columns].T
-                values.append([float(auroc(steps_of(one, labels, ~labels))) for one in scores])
-        return np.mean(values, axis=0) if values else np.full(len(columns), np.nan)
+        return aurocs_of(self, columns)
 
     def column(self, name: str) -> int:
         """Return the column of a condition by its name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.errors import MetricError
+from lvlm_ad.studies.costs import costs_of
 from lvlm_ad.studies.maps import MapDifferences
 from lvlm_ad.studies.record import LeftOut
 from lvlm_ad.studies.stability_factors import answer_groups, component_figures, factor_figures, position_figures
@@ -68,7 +69,7 @@ def stability_figures(
         auroc=_noise(readings, repeated, factors, seed),
         factors=factors,
         components=components,
-        votes=vote_figures(readings, repeated),
+        votes=vote_figures(readings, repeated, costs_of(readings)["usd"]),
         positions=positions,
         undefined=undefined,
     )

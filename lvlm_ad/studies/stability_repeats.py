@@ -14,6 +14,7 @@ from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.intervals import Z
 from lvlm_ad.metrics.stability import Measured, repeats, votes
 from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.studies.aurocs import images_by_category
 from lvlm_ad.studies.record import Number
 from lvlm_ad.studies.stability_record import RepeatFigures, Spread, VoteFigures
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.metrics.stability import Vote
+    from lvlm_ad.studies.costs import Costs
     from lvlm_ad.studies.readings import Readings
 
 __all__ = [
@@ -104,13 +106,12 @@ def asking_sd(readings: Readings, columns: Sequence[int], seed: int = 0) -> floa
     if answers < 2 or not rows.size:  # noqa: PLR2004 - one answer has no spread
         return None
     draw = np.random.default_rng(seed)
-    drawn = np.take_along_axis(scores[rows], draw.integers(answers, size=(rows.size, _DRAWS)), axis=1)
+    drawn = np.empty((len(scores), _DRAWS))
+    drawn[rows] = np.take_along_axis(scores[rows], draw.integers(answers, size=(rows.size, _DRAWS)), axis=1)
     found = []
-    for name in dict.fromkeys(readings.categories.tolist()):
-        of_category = readings.categories[rows] == name
-        labels, table = readings.labels[rows][of_category], drawn[of_category]
-        if labels.any() and not labels.all():
-            found.append(np.array([placements(labels, one)[labels].mean() for one in table.T]))
+    for at in images_by_category(readings, columns):
+        labels = readings.labels[at]
+        found.append(np.array([placements(labels, one)[labels].mean() for one in drawn[at].T]))
     if not found:
         return None
     means = np.mean(found, axis=0)
@@ -122,23 +123,24 @@ def asking_difference(sd: float | None) -> float | None:
     return None if sd is None else Z * math.sqrt(2) * sd
 
 
-def vote_figures(readings: Readings, columns: Sequence[int]) -> list[VoteFigures]:
+def vote_figures(readings: Readings, columns: Sequence[int], usd: Costs) -> list[VoteFigures]:
     """Compute what asking k times would give, as a mean over the categories with both classes.
 
     Images that lack an answer are left out, so that every k is about the same images.
+
+    Args:
+        readings: the answers.
+        columns: the conditions that ask the same question.
+        usd: what images cost; the price of one answer is the mean over the conditions whose cost is known.
     """
-    costs = readings.costs[:, columns]
-    usd = None if np.isnan(costs).all() else float(np.nanmean(costs))
-    complete = ~np.isnan(readings.scores[:, columns]).any(axis=1)
+    known = [one for one in columns if not usd.reasons[one]]
+    price = float(np.nanmean(usd.values[:, known])) if known else None
+    groups = images_by_category(readings, columns)
     figures: list[VoteFigures] = []
     ways: tuple[Literal["mean", "median"], ...] = ("mean", "median")
     for how in ways:
-        by_category = []
-        for name in dict.fromkeys(readings.categories.tolist()):
-            rows = np.flatnonzero(complete & (readings.categories == name))
-            if readings.labels[rows].any() and not readings.labels[rows].all():
-                by_category.append(votes(readings.labels[rows], readings.scores[rows][:, columns], how))
-        figures += [_vote(together, how, usd) for together in zip(*by_category, strict=True)]
+        by_category = [votes(readings.labels[rows], readings.scores[rows][:, columns], how) for rows in groups]
+        figures += [_vote(together, how, price) for together in zip(*by_category, strict=True)]
     return figures
 
 

@@ -9,7 +9,16 @@ from scipy.special import ndtr
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.runs import usd_per_image
-from lvlm_ad.studies import EfficiencyFigures, EfficiencyOptions, Study, price_efficiency, study_efficiency
+from lvlm_ad.studies import (
+    EfficiencyFigures,
+    EfficiencyOptions,
+    StabilityFigures,
+    StabilityOptions,
+    Study,
+    price_efficiency,
+    study_efficiency,
+    study_stability,
+)
 
 CHEAP, DEAR = 1.0, 10.0
 """USD per million tokens; a question has 1,020."""
@@ -95,6 +104,10 @@ def test_hours_of_a_machine_are_a_price(models):
     assert row.usd_per_image.value is None
     assert row.usd_per_image.reason.endswith("set price_per_hour")
     assert study.verdict.startswith("No price is known; local with method regions: image AUROC ")
+    repeated = study_stability(
+        models(local={"plugin": "Local"}), StabilityOptions(images=8, repeats=2, factors=("repeat",))
+    )
+    assert {one.usd_per_image for one in StabilityFigures.model_validate(repeated.figures).votes} == {None}
     config = models(local={"plugin": "Local", "pause": 0.02, "price_per_hour": 36})
     study = study_efficiency(config, options)
     (row,) = figures_of(study).rows
