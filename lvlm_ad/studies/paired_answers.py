@@ -10,7 +10,8 @@ import numpy as np
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.metrics.stability import paired_shift
-from lvlm_ad.metrics.stability.measured import jackknife, within_squares
+from lvlm_ad.metrics.stability.measured import jackknife, pooled_variances, within_squares
+from lvlm_ad.metrics.stability.repeats import flip_rates
 from lvlm_ad.studies.aurocs import auroc_change, auroc_of
 from lvlm_ad.studies.record import Number
 
@@ -97,7 +98,7 @@ class PairedAnswers:
             label: only good (False) or anomalous (True) images; None: all.
         """
         chosen = np.ones(self.labels.size, np.bool_) if label is None else self.labels == label
-        return _means(*(_flips(self._table(side, conditions[side])[chosen], thresholds[side]) for side in (0, 1)))
+        return _means(*(flip_rates(self._table(side, conditions[side])[chosen], thresholds[side]) for side in (0, 1)))
 
     def spread(self, conditions: Sequence[Sequence[str]]) -> Paired:
         """Compare the standard deviation of an image's scores around its own mean, with the jackknife over images.
@@ -110,7 +111,7 @@ class PairedAnswers:
         if not both.any():
             return Paired(None, None, Number(value=None, reason="no image was answered twice in both studies"), 0)
         # Of all images first, then without each.
-        first, second = (_pooled(squares[both], freedom[both]) for squares, freedom in parts)
+        first, second = (np.sqrt(pooled_variances(squares[both], freedom[both])) for squares, freedom in parts)
         found = Number.of(jackknife(float(first[0] - second[0]), (first - second)[1:]))
         return Paired(float(first[0]), float(second[0]), found, int(both.sum()))
 
@@ -131,24 +132,8 @@ class _Columns:
     scores: NDArray[np.float64]
 
 
-def _flips(scores: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
-    """Return of each image the fraction of pairs of answers that disagree; NaN for fewer than two answers."""
-    counts = np.count_nonzero(~np.isnan(scores), axis=1)
-    alarms = np.count_nonzero(scores >= threshold, axis=1)
-    pairs = counts * (counts - 1)
-    rates = np.full(counts.size, np.nan)
-    return np.asarray(np.divide(2.0 * alarms * (counts - alarms), pairs, out=rates, where=pairs > 0))
-
-
 def _means(first: NDArray[np.float64], second: NDArray[np.float64]) -> Paired:
     """Compare the means of two numbers of each image; NaN where one is missing."""
     both = ~np.isnan(first) & ~np.isnan(second)
     means = [float(one[both].mean()) if both.any() else None for one in (first, second)]
     return Paired(means[0], means[1], Number.of(paired_shift(first, second)), int(both.sum()))
-
-
-def _pooled(squares: NDArray[np.float64], freedom: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the standard deviation within images, ``(1 + n,)``: of all images, then without each; NaN if undefined."""
-    sums = [np.append(part.sum(), part.sum() - part) for part in (squares, freedom)]
-    variance = np.divide(np.maximum(sums[0], 0.0), sums[1], out=np.full(sums[0].size, np.nan), where=sums[1] > 0)
-    return np.asarray(np.sqrt(variance))

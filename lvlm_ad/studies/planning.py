@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.metrics.intervals import Z
 from lvlm_ad.metrics.stability import images_for_flip_rate, within_sd_relative_error
+from lvlm_ad.metrics.stability.planning import flip_rate_half_width
 
 __all__ = ["EXPECTED_FLIP_RATE", "Allocation", "allocate", "precision"]
 
@@ -56,10 +55,8 @@ def precision(images: int, repeats: int) -> dict[str, float]:
         >>> {name: round(value, 3) for name, value in precision(385, 2).items()}
         {'flip_rate_half_width': 0.03, 'sd_relative_error': 0.036}
     """
-    pairs = repeats * (repeats - 1) / 2
-    variance = EXPECTED_FLIP_RATE * ((1 + 1 / pairs) / 2 - EXPECTED_FLIP_RATE)
     return {
-        "flip_rate_half_width": Z * math.sqrt(variance / images),
+        "flip_rate_half_width": flip_rate_half_width(EXPECTED_FLIP_RATE, images, repeats),
         "sd_relative_error": within_sd_relative_error(images, repeats),
     }
 

@@ -24,6 +24,7 @@ __all__ = [
     "jackknife",
     "jackknife_of_variance",
     "mean_from_first",
+    "pooled_variances",
     "student",
     "wilson",
     "within_squares",
@@ -204,3 +205,23 @@ def within_squares(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[n
     means = away.sum(axis=1) / np.maximum(counts, 1)
     squares = np.where(there, away - means[:, None], 0.0) ** 2
     return squares.sum(axis=1), np.maximum(counts - 1.0, 0.0)
+
+
+def pooled_variances(squares: NDArray[np.float64], freedom: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the variance within images, pooled over all of them and over all but each in turn, for the jackknife.
+
+    Args:
+        squares: ``(n,)``, see ``within_squares``.
+        freedom: ``(n,)``, likewise.
+
+    Returns:
+        float64 ``(1 + n,)``, of all images first, then without each; NaN where no degree of freedom is left.
+
+    Example:
+        >>> pooled_variances(np.array([0.5, 1.5]), np.array([1.0, 1.0])).tolist()
+        [1.0, 1.5, 0.5]
+    """
+    # What is left of a sum of squares may be below 0 by rounding.
+    left = np.maximum(np.append(squares.sum(), squares.sum() - squares), 0.0)
+    free = np.append(freedom.sum(), freedom.sum() - freedom)
+    return np.asarray(np.divide(left, free, out=np.full(free.size, np.nan), where=free > 0))

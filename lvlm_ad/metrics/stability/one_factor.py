@@ -15,6 +15,7 @@ from lvlm_ad.metrics.stability.measured import (
     jackknife,
     jackknife_of_variance,
     mean_from_first,
+    pooled_variances,
     within_squares,
 )
 from lvlm_ad.metrics.stability.shifts import paired_shift
@@ -89,7 +90,7 @@ def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
 
 def _variances(base: NDArray[np.float64], levels: NDArray[np.float64]) -> tuple[Measured, Measured, Measured, Measured]:
     """Return repeat, total, excess and share."""
-    repeat, total = _pooled(base), _pooled(levels)
+    repeat, total = (pooled_variances(*within_squares(one)) for one in (base, levels))
     used = np.append(True, ~(np.isnan(base).all(axis=1) & np.isnan(levels).all(axis=1)))
     repeat, total = repeat[used], total[used]
     no_repeat = "no image was asked the base twice" if np.isnan(repeat[0]) else ""
@@ -101,13 +102,6 @@ def _variances(base: NDArray[np.float64], levels: NDArray[np.float64]) -> tuple[
         Measured(None, None, neither) if neither else jackknife(float(excess[0]), excess[1:]),
         Measured(None, None, neither) if neither else _share(repeat, total),
     )
-
-
-def _pooled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the variance within images, ``(1 + n,)``: of all images, then without each; NaN where it is undefined."""
-    squares, freedom = within_squares(values)
-    sums = [np.append(part.sum(), part.sum() - part) for part in (squares, freedom)]
-    return np.asarray(np.divide(sums[0], sums[1], out=np.full(sums[0].size, np.nan), where=sums[1] > 0))
 
 
 def _share(repeat: NDArray[np.float64], total: NDArray[np.float64]) -> Measured:

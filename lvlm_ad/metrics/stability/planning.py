@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.intervals import FEWEST_IMAGES, Z, mean_auroc_interval
 
-__all__ = ["Design", "design", "images_for_auroc", "images_for_flip_rate", "within_sd_relative_error"]
+__all__ = [
+    "Design",
+    "design",
+    "flip_rate_half_width",
+    "images_for_auroc",
+    "images_for_flip_rate",
+    "within_sd_relative_error",
+]
 
 _MOST_IMAGES = 10**7
 
@@ -82,6 +89,21 @@ def within_sd_relative_error(n: int, k: int) -> float:
     return 1 / math.sqrt(2 * n * (k - 1))
 
 
+def flip_rate_half_width(rate: float, images: int, repeats: int = 2) -> float:
+    """Return the half width of a flip rate's 95 % interval, as ``images_for_flip_rate`` plans it.
+
+    Args:
+        rate: the flip rate expected, above 0 and at most 0.5.
+        images: 1 or more.
+        repeats: answers of each image, 2 or more.
+
+    Example:
+        >>> round(flip_rate_half_width(0.10, 385), 4)
+        0.03
+    """
+    return Z * math.sqrt(_flip_variance(rate, repeats) / images)
+
+
 def images_for_flip_rate(rate: float, half_width: float, repeats: int = 2) -> int:
     """Return how many images give a flip rate to a half width of its 95 % interval.
 
@@ -105,8 +127,13 @@ def images_for_flip_rate(rate: float, half_width: float, repeats: int = 2) -> in
             f"Flip rate {rate:g}, half width {half_width:g}, {repeats} answers: the rate must be above 0 and at most "
             "0.5, the half width above 0, and each image needs 2 answers."
         )
+    return math.ceil((Z / half_width) ** 2 * _flip_variance(rate, repeats))
+
+
+def _flip_variance(rate: float, repeats: int) -> float:
+    """Return the largest variance of an image's share of pairs that disagree; see ``images_for_flip_rate``."""
     pairs = repeats * (repeats - 1) / 2
-    return math.ceil((Z / half_width) ** 2 * rate * ((1 + 1 / pairs) / 2 - rate))
+    return rate * ((1 + 1 / pairs) / 2 - rate)
 
 
 def images_for_auroc(auroc: float, half_width: float, categories: int = 1) -> int:

@@ -22,7 +22,7 @@ from lvlm_ad.metrics.stability.measured import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Repeats", "icc", "repeats"]
+__all__ = ["Repeats", "flip_rates", "icc", "repeats"]
 
 _NO_IMAGE = "no image has two answers"
 
@@ -53,9 +53,8 @@ class Repeats:
 def repeats(scores: ArrayLike, threshold: float) -> Repeats:
     """Compute how often decisions flip and how far scores spread between repeats.
 
-    Of an image with R answers, c of which alarm, 2 c (R - c) / (R (R - 1)) of the pairs of answers disagree; the flip
-    rate is the mean over images. Its interval is Wilson's with the number of independent images that would vary as much
-    as the mean does.
+    The flip rate is the mean of ``flip_rates`` over images. Its interval is Wilson's with the number of independent
+    images that would vary as much as the mean does.
 
     Args:
         scores: ``(n, R)``, the image score of each answer; NaN or None where one is missing. Answers must come from
@@ -76,8 +75,7 @@ def repeats(scores: ArrayLike, threshold: float) -> Repeats:
         nothing = Measured(None, None, _NO_IMAGE)
         return Repeats(threshold, 0, 0, nothing, None, None, nothing)
     counts = np.count_nonzero(~np.isnan(table), axis=1)
-    alarms = np.count_nonzero(table >= threshold, axis=1)  # a comparison with NaN is false
-    flips = 2 * alarms * (counts - alarms) / (counts * (counts - 1))
+    flips = flip_rates(table, threshold)
     squares, freedom = within_squares(table)
     return Repeats(
         threshold,
@@ -88,6 +86,29 @@ def repeats(scores: ArrayLike, threshold: float) -> Repeats:
         math.sqrt(squares.sum() / freedom.sum()),
         icc(table),
     )
+
+
+def flip_rates(table: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Return which fraction of the pairs of answers about each image disagree.
+
+    Of R answers, c of which alarm, these are 2 c (R - c) / (R (R - 1)).
+
+    Args:
+        table: ``(n, R)``, scores; NaN where an answer is missing.
+        threshold: an answer alarms if its score is at least this.
+
+    Returns:
+        float64 ``(n,)`` in 0..1; NaN for fewer than two answers.
+
+    Example:
+        >>> flip_rates(np.array([[0.9, 0.4, 0.1], [0.9, 0.8, np.nan], [0.9, np.nan, np.nan]]), 0.5).round(3).tolist()
+        [0.667, 0.0, nan]
+    """
+    counts = np.count_nonzero(~np.isnan(table), axis=1)
+    alarms = np.count_nonzero(table >= threshold, axis=1)  # a comparison with NaN is false
+    pairs = counts * (counts - 1)
+    rates = np.full(counts.size, np.nan)
+    return np.asarray(np.divide(2.0 * alarms * (counts - alarms), pairs, out=rates, where=pairs > 0))
 
 
 def _flip_rate(flips: NDArray[np.float64], counts: NDArray[np.intp]) -> Measured:
