@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         ContaminationFigures,
         CorruptionFigures,
         LossFigures,
-        MarkFigures,
         MethodFigures,
         PointFigures,
     )
@@ -37,7 +36,7 @@ def grounding_plots(figures: GroundingFigures) -> list[Explained]:
         _hits(figures.methods),
         _methods(figures.methods),
         *(_losses(figures.losses, metric) for metric in ("pixel_ap", "pixel_aupro")),
-        _marks(figures.marks),
+        _marks(figures),
         _resolution(figures.resolution),
         _corruptions(figures.corruptions),
         _contamination(figures.contamination),
@@ -125,11 +124,13 @@ def _known(one: LossFigures) -> tuple[Bar, dict[str, float]] | None:
     return None if reached is None or not set(_LOSSES) <= set(lost) else (reached, lost)
 
 
-def _marks(marks: Sequence[MarkFigures]) -> Explained | None:
+def _marks(figures: GroundingFigures) -> Explained | None:
+    names = {one.condition: one.method for one in figures.methods}
     entries = []
-    for one in marks:
+    for one in figures.marks:
         for name, number, colour in (("good", one.good, GOOD), ("anomalous", one.anomalous, DEFECT)):
-            bar = Bar.of(f"{one.condition} against {one.against}, {name} images", number, colour=colour)
+            marked, unmarked = (names.get(each, each) for each in (one.condition, one.against))
+            bar = Bar.of(f"{marked} against {unmarked}, {name} images", number, colour=colour)
             entries += [] if bar is None else [bar]
     if not entries:
         return None

@@ -82,8 +82,29 @@ def _of_stability(pair: StudyPair) -> Iterator[StudyDifference]:
     yield _paired("Spread of score", "asked again", "score", pair.answers.spread(again))
     for factor, levels in _levels(pair).items():
         yield _paired("Spread of score", factor, "score", pair.answers.spread([levels, levels]))
-    yield from _unpaired(pair, {"map_test_retest": ("Map difference", "score")})
+    yield from _unpaired(pair, "map_test_retest", "Map difference", lambda _: "asked again", "score")
     yield from _prices(pair, ["base"])
+
+
+def _of_grounding(pair: StudyPair) -> Iterator[StudyDifference]:
+    """List the accuracy of each way of asking, hits, where quality is lost, corruptions, and the price."""
+    common = set(pair.answers.common)
+    asked = [one.name for one in pair.studies[0].conditions if one.name in common and one.factor != "corruption"]
+    yield from _aurocs(pair, asked)
+    yield from _unpaired(pair, "methods.hits.rate", "Defects hit", _hit)
+    yield from _unpaired(pair, "methods.pixel_ap", "Pixel AP", lambda part: part[1])
+    yield from _unpaired(pair, "losses.steps.lost", "Pixel AP lost", _lost)
+    yield from _unpaired(pair, "corruptions.drop", "Drop by corruption", lambda part: part[0])
+    yield from _prices(pair, asked)
+
+
+def _of_efficiency(pair: StudyPair) -> Iterator[StudyDifference]:
+    """List accuracy, pixel AP and price of each combination."""
+    common = set(pair.answers.common)
+    asked = [one.name for one in pair.studies[0].conditions if one.name in common and one.factor != "repeat"]
+    yield from _aurocs(pair, asked)
+    yield from _unpaired(pair, "rows.pixel_ap", "Pixel AP", lambda part: _words(pair, part[0]))
+    yield from _prices(pair, asked)
 
 
 def _levels(pair: StudyPair) -> dict[str, list[str]]:
@@ -97,7 +118,7 @@ def _levels(pair: StudyPair) -> dict[str, list[str]]:
 
 def _aurocs(pair: StudyPair, conditions: Iterable[str]) -> Iterator[StudyDifference]:
     for name in conditions:
-        yield _paired(AUROC, name, "percent", pair.answers.auroc(name))
+        yield _paired(AUROC, _words(pair, name), "percent", pair.answers.auroc(name))
 
 
 def _prices(pair: StudyPair, conditions: Iterable[str]) -> Iterator[StudyDifference]:
@@ -110,7 +131,12 @@ def _prices(pair: StudyPair, conditions: Iterable[str]) -> Iterator[StudyDiffere
         for name in conditions:
             found = pair.answers.mean(name, field)
             if found.images:
-                yield _paired(title, name, unit, found)
+                yield _paired(title, _words(pair, name), unit, found)
+
+
+def _words(pair: StudyPair, condition: str) -> str:
+    """Return what a condition is, in words; the base of a study of stability has none but its name."""
+    return next(one.level for one in pair.studies[0].conditions if one.name == condition) or condition
 
 
 def _paired(name: str, part: str, unit: Unit, found: Paired) -> StudyDifference:
@@ -119,24 +145,45 @@ def _paired(name: str, part: str, unit: Unit, found: Paired) -> StudyDifference:
     )
 
 
-def _unpaired(pair: StudyPair, titles: Mapping[str, tuple[str, Unit]]) -> Iterator[StudyDifference]:
-    """Compare figures of ``study.json`` that both studies have, as if they came from independent images."""
-    for (figure, part), one in pair.values[0].items():
-        other = pair.values[1].get((figure, part))
-        if figure not in titles or other is None or one.value is None or other.value is None:
+def _hit(part: list[str]) -> str | None:
+    """Name a hit rate: that of all defects, and of the base that of each size."""
+    condition, method, size = part
+    if size == "all":
+        return method
+    return f"{method}, {size} of the image" if condition == "base" else None
+
+
+def _lost(part: list[str]) -> str | None:
+    """Name a loss of pixel AP against the step before."""
+    metric, _, method, step = part
+    return f"{method}, by {step}" if metric == "pixel_ap" and step != "ideal" else None
+
+
+def _unpaired(
+    pair: StudyPair, figure: str, name: str, part_of: Callable[[list[str]], str | None], unit: Unit = "percent"
+) -> Iterator[StudyDifference]:
+    """Compare a figure of ``study.json`` that both studies have, as if it came from independent images.
+
+    ``part_of`` names a part of the figure in words from what names it in ``StudyValue``; None leaves it out.
+    """
+    for (path, part), one in pair.values[0].items():
+        other = pair.values[1].get((path, part))
+        if path != figure or other is None or one.value is None or other.value is None:
             continue
-        ends = one.interval, other.interval
-        interval = None
+        if (words := part_of(part.split("; "))) is None:
+            continue
+        ends, interval = (one.interval, other.interval), None
         if ends[0] is not None and ends[1] is not None:
             interval = square_and_add(one.value, ends[0], other.value, ends[1], 0.0)
         reason = "" if interval else "one of the two has no interval"
         found = Number(value=one.value - other.value, interval=interval, reason=reason)
-        name, unit = titles[figure]
         images = min(one.n or 0, other.n or 0)
-        yield StudyDifference(
-            name, part.replace("; ", ", "), unit, one.value, other.value, found, paired=False, images=images
-        )
+        yield StudyDifference(name, words, unit, one.value, other.value, found, paired=False, images=images)
 
 
-COMPARED: Mapping[str, Callable[[StudyPair], Iterator[StudyDifference]]] = {"stability": _of_stability}
+COMPARED: Mapping[str, Callable[[StudyPair], Iterator[StudyDifference]]] = {
+    "efficiency": _of_efficiency,
+    "grounding": _of_grounding,
+    "stability": _of_stability,
+}
 """Kind of study -> the figures that are compared, the most important first."""

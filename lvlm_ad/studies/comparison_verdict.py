@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lvlm_ad.leaderboard import signed
 from lvlm_ad.studies.comparison_figures import AUROC, FLIPS
 from lvlm_ad.studies.stability_record import StabilityFigures
 from lvlm_ad.studies.stability_verdict import WANTED
@@ -22,7 +23,7 @@ def comparison_verdict(pair: StudyPair, differences: Sequence[StudyDifference]) 
 
     A model is surely better or more stable if the 95 % interval of the difference excludes 0.
     """
-    return " ".join([*_accuracy(pair, differences), *_stability(pair, differences)])
+    return " ".join([*_accuracy(pair, differences), *_stability(pair, differences), *_others(differences)])
 
 
 def _accuracy(pair: StudyPair, differences: Sequence[StudyDifference]) -> Iterator[str]:
@@ -69,6 +70,16 @@ def _stability(pair: StudyPair, differences: Sequence[StudyDifference]) -> Itera
         yield f"Neither is surely more stable: {said}."
 
 
+def _others(differences: Sequence[StudyDifference]) -> Iterator[str]:
+    """Name what else surely differs, prices left out; of each figure the first part that does."""
+    sure: dict[str, str] = {}
+    for one in differences:
+        if one.sure and one.unit == "percent" and one.name not in {AUROC, FLIPS}:
+            sure.setdefault(one.name, f"{one.name} ({one.part}), {_signed(one.difference)}")
+    if sure:
+        yield f"Surely different, too: {'; '.join(sure.values())}."
+
+
 def _signed(number: Number) -> str:
-    ends = "" if number.interval is None else " [{:+.1f}, {:+.1f}]".format(*(100 * end for end in number.interval))
-    return f"{100 * (number.value or 0.0):+.1f} points{ends}"
+    ends = "" if number.interval is None else f" [{', '.join(map(signed, number.interval))}]"
+    return f"{signed(number.value)} points{ends}"

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         CorruptionFigures,
         GroundingFigures,
         LossFigures,
-        MarkFigures,
         MethodFigures,
         PointFigures,
     )
@@ -39,7 +38,7 @@ def grounding_tables(figures: GroundingFigures) -> list[StudyTable]:
     tables = [
         _methods(figures.methods),
         _hits(figures.methods),
-        _marks(figures.marks),
+        _marks(figures),
         _losses(figures.losses),
         _resolution(figures.resolution),
         _corruptions(figures.corruptions),
@@ -85,10 +84,14 @@ def _hits(methods: list[MethodFigures]) -> StudyTable:
     return StudyTable("Defects hit, by size", note, ("Way of asking: size", "Defects", "Images", "Hit, %"), rows)
 
 
-def _marks(marks: list[MarkFigures]) -> StudyTable:
+def _marks(figures: GroundingFigures) -> StudyTable:
+    names = {one.condition: one.method for one in figures.methods}
     rows = tuple(
-        (f"{one.condition} against {one.against}", (points(one.good), points(one.anomalous), points(one.auroc)))
-        for one in marks
+        (
+            f"{names.get(one.condition, one.condition)} against {names.get(one.against, one.against)}",
+            (points(one.good), points(one.anomalous), points(one.auroc)),
+        )
+        for one in figures.marks
     )
     note = (
         "The marked picture minus the unmarked one, image by image: mean change of the score (points of 0 to 100) for "

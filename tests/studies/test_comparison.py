@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from lvlm_ad.errors import RunError
-from lvlm_ad.studies import StabilityFigures, StabilityOptions, Study, compare_studies, study_stability
+from lvlm_ad.studies import (
+    EfficiencyFigures,
+    EfficiencyOptions,
+    GroundingFigures,
+    GroundingOptions,
+    StabilityFigures,
+    StabilityOptions,
+    Study,
+    compare_studies,
+    study_efficiency,
+    study_grounding,
+    study_stability,
+)
 from lvlm_ad.studies.comparison_figures import AUROC, FLIPS
 
 OPTIONS = StabilityOptions(images=40, repeats=3, levels=2, factors=("paraphrase",))
@@ -83,6 +95,9 @@ def test_the_same_model_twice_differs_in_nothing(made):
     first, second = made("one"), made("two")
     found = compare_studies(first, second)
     assert {one.difference.value for one in found.differences if one.unit != "seconds"} == {0.0}
+    assert {one.difference.interval for one in found.differences if one.paired and one.unit != "seconds"} == {
+        (0.0, 0.0)
+    }
     assert not any(one.sure for one in found.differences if one.unit != "seconds")
     assert "Neither is surely more stable" in found.verdict
     assert found.names == ("Scripted (one)", "Scripted (two)")
@@ -122,6 +137,42 @@ def test_what_cannot_be_compared_is_one_clear_line(made, lvlm_ad_command, tmp_pa
     records.write_text("\n".join([lines[1], lines[0], *lines[2:]]) + "\n")
     with pytest.raises(RunError, match=r"has other images than the other runs|is damaged"):
         compare_studies(first, copy)
+
+
+def test_studies_of_grounding_are_compared(grounded):
+    """A model that is blind for small defects hits fewer of them, and image AUROC says so in each way of asking."""
+    folders = []
+    for name, blind in (("sees", 0.0), ("blind", 0.02)):
+        config = grounded(blind=blind)
+        study_grounding(config, GroundingOptions(images=40, parts=("methods", "losses"), name=name))
+        folders.append(config.out / "studies" / name)
+    found = compare_studies(*folders)
+    figures = [GroundingFigures.model_validate(Study.read(folder).figures) for folder in folders]
+    for first, second in zip(figures[0].methods, figures[1].methods, strict=True):
+        one = row(found, AUROC, first.method)
+        assert one.paired
+        assert (one.first, one.second) == pytest.approx((first.auroc.value, second.auroc.value))
+        if first.hits:
+            hit = row(found, "Defects hit", first.method)
+            assert not hit.paired
+            assert (hit.first, hit.second) == (first.hits[-1].rate.value, second.hits[-1].rate.value)
+    assert row(found, "Defects hit", "regions, marked, 0.5 to 2 % of the image").difference.value > 0
+    assert row(found, "Pixel AP lost", "regions, marked, by naming").difference.value < 0
+    assert found.verdict.startswith(f"{found.names[0]} is surely better")
+
+
+def test_studies_of_efficiency_are_compared(models):
+    """The same combinations at another price: what an image costs differs, and nothing else does."""
+    folders = []
+    for name, usd in (("before", 1.0), ("after", 2.0)):
+        config = models(good={"price_input": usd, "price_output": usd})
+        study_efficiency(config, EfficiencyOptions(images=20, name=name))
+        folders.append(config.out / "studies" / name)
+    found = compare_studies(*folders)
+    words = EfficiencyFigures.model_validate(Study.read(folders[0]).figures).rows[0].words
+    assert row(found, AUROC, words).difference.value == 0.0
+    assert row(found, "USD per image", words).difference.value == pytest.approx(-0.00102)
+    assert found.verdict.startswith("Neither is better by 2 points")
 
 
 def test_the_command_prints_a_verdict_and_a_table(made, lvlm_ad_command):
