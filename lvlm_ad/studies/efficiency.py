@@ -109,7 +109,7 @@ def price_efficiency(
     priced: list[tuple[Condition, dict[str, Any]]] = []
     for one in conditions:
         found = forecasts[one.name]
-        if (earlier := design.shares(one.name)) is not None:
+        if (earlier := design.asked_before(one.name)) is not None:
             found = without_asked(found, forecasts[earlier])
         priced.append((one, found))
     return {**total_price(design.study, priced), "left_out": [one.model_dump() for one in design.left_out]}
@@ -118,7 +118,7 @@ def price_efficiency(
 def _design(config: RunConfig, options: EfficiencyOptions) -> EfficiencyDesign:
     return efficiency_design(
         config,
-        chosen_images(config, options.images or _IMAGES),
+        chosen_images(config, _IMAGES if options.images is None else options.images),
         methods=options.methods,
         image_sizes=options.image_sizes,
         votes=options.votes,

@@ -84,7 +84,7 @@ class EfficiencyDesign:
     repeats: Mapping[str, Sequence[str]]
     left_out: tuple[LeftOut, ...] = ()
 
-    def shares(self, name: str) -> str | None:
+    def asked_before(self, name: str) -> str | None:
         """Return the name of the earlier condition that asks most of the questions of a condition; None if none does.
 
         A closer look and votes begin with the question of the method regions, and more votes with those of fewer.

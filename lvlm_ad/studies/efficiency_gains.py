@@ -39,11 +39,13 @@ def zoom_figures(
         usd: what images cost.
         combinations: column -> what it measures.
     """
-    plain = {(one.model, one.image_size): at for at, one in combinations.items() if _is(one, REGIONS)}
+    plain = {
+        (one.model, one.image_size): at for at, one in combinations.items() if (one.method, one.votes) == (REGIONS, 1)
+    }
     figures = []
     for first, one in combinations.items():
         second = plain.get((one.model, one.image_size))
-        if not _is(one, ZOOM) or second is None or quality.why_not(first) or quality.why_not(second):
+        if one.method != ZOOM or second is None or quality.why_not(first) or quality.why_not(second):
             continue
         groups = [_group(quality, usd, (first, second), *group) for group in _groups(readings, quality, second)]
         names = [readings.conditions[at].name for at in (first, second)]
@@ -78,10 +80,6 @@ def vote_gains(
     return gains
 
 
-def _is(one: Combination, method: str) -> bool:
-    return one.method == method and one.votes == 1
-
-
 Kind = Literal["all", "size", "category"]
 Group = tuple[Kind, str, "NDArray[np.intp]", "NDArray[np.intp]"]
 """Kind, name, the images that are measured, and those whose price counts."""
@@ -90,11 +88,11 @@ Group = tuple[Kind, str, "NDArray[np.intp]", "NDArray[np.intp]"]
 def _groups(readings: Readings, quality: Quality, column: int) -> list[Group]:
     """Return all images, those with defects of each size beside all good ones, and those of each category."""
     images, labels = quality.images, readings.labels[quality.images]
-    shares = quality.shares(column)
+    sizes = quality.defect_fractions(column)
     groups: list[Group] = [("all", "", images, images)]
     low = 0.0
     for name, high in SIZES.items():
-        inside = labels & (shares >= low) & (shares < high)
+        inside = labels & (sizes >= low) & (sizes < high)
         low = high
         if inside.any():
             groups.append(("size", name, images[inside | ~labels], images[inside]))

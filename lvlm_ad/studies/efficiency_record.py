@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from lvlm_ad.runs.fields import Count
-from lvlm_ad.studies.record import Finite, LeftOut, Number, Record
+from lvlm_ad.studies.record import Finite, Fraction, LeftOut, Number, Record
 from lvlm_ad.studies.stability_record import VoteFigures
 
 __all__ = [
@@ -22,8 +20,6 @@ __all__ = [
     "RowFigures",
     "VoteGains",
 ]
-
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 Metric = Literal["image_auroc", "pixel_ap"]
 Cost = Literal["usd", "seconds", "tokens"]
@@ -72,7 +68,7 @@ class FrontRow(Record):
     """Whether none observed is as good, as cheap, and better in one of the two; None without a cost."""
     possible: bool | None
     """Whether none is surely better and costs no more."""
-    probability: Share | None
+    probability: Fraction | None
     """Of being on the front with other images."""
     standing: Literal["on", "open", "off"] | None
     """By the probability: off below 0.05, on above 0.95."""

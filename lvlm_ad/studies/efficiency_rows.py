@@ -134,8 +134,8 @@ class Quality:
         ours, theirs = ([self._readings.scores[at, column] for at in places] for column in (first, second))
         return mean_auroc_difference(labels, ours, theirs, [self._objects(at) for at in places]).interval
 
-    def shares(self, column: int) -> NDArray[np.float64]:
-        """Return of each compared image the share of defective pixels, ``(n,)``; NaN where no mask shows any."""
+    def defect_fractions(self, column: int) -> NDArray[np.float64]:
+        """Return the fraction of defective pixels of each compared image, ``(n,)``; NaN where no mask shows any."""
         found = [self._histograms[column][at] for at in self.images.tolist()]
         pixels = np.array([(0, 1) if one is None else (one.anomalous.sum(), one.normal.sum()) for one in found])
         defective, normal = pixels.reshape(-1, 2).T.astype(np.float64)

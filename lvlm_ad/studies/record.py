@@ -33,6 +33,7 @@ STUDY_VERSION = 1
 """The schema of ``study.json``; a higher one is refused."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Record(BaseModel):

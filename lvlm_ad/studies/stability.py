@@ -134,7 +134,7 @@ def design_stability(
         DataError: the data set cannot be used.
     """
     if options.questions is None:
-        images = chosen_images(config, options.images or _IMAGES)
+        images = chosen_images(config, _IMAGES if options.images is None else options.images)
         return stability_design(
             config,
             images,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from lvlm_ad.runs.fields import Count
-from lvlm_ad.studies.record import Finite, LeftOut, Number, Record
+from lvlm_ad.studies.record import Finite, Fraction, LeftOut, Number, Record
 
 __all__ = [
     "AurocNoise",
@@ -21,8 +17,6 @@ __all__ = [
     "VoteFigures",
 ]
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
 
 class RepeatFigures(Record):
     """The base asked several times, about some of the images; see ``lvlm_ad.metrics.stability.repeats``."""
@@ -33,7 +27,7 @@ class RepeatFigures(Record):
     """R, the most answers of an image."""
     flip_rate: Number
     """The probability that two answers of one image disagree about the alarm."""
-    unstable_fraction: Share | None
+    unstable_fraction: Fraction | None
     """Images whose answers do not all agree; it grows with R."""
     within_sd: Finite | None
     """The standard deviation of an image's scores around its own mean."""
@@ -52,7 +46,7 @@ class Spread(Record):
 
 
 class AurocNoise(Record):
-    """Two sources of error of image AUROC, which must not be mixed up."""
+    """Three reasons why image AUROC may differ, which must not be mixed up: asked again, otherwise, or about others."""
 
     asking_sd: Finite | None
     """The standard deviation between two times of asking about the same images."""
@@ -61,7 +55,7 @@ class AurocNoise(Record):
     sampling: Finite | None
     """Half width of the 95 % interval over the choice of images."""
     factor: Finite | None
-    """The largest change against the base at a level of any factor."""
+    """The largest change against the base at a level of any factor, that of asking again included."""
     level: str = ""
     """That level, in words."""
 
@@ -93,7 +87,7 @@ class FactorFigures(Record):
     total: Number
     """Over the levels, each asked once; it holds the variance of asking again."""
     excess: Number
-    """Total minus that of repeats; an estimate below 0 means that none was seen."""
+    """Total minus that of repeats; an estimate below 0 means that the levels varied less than repeats did."""
     share: Number
     """Of the excess in the sum of both."""
     shift_variance: Finite | None
@@ -123,7 +117,7 @@ class VoteFigures(Record):
     """The price is k times that of one answer."""
     how: str
     """mean or median of the k scores."""
-    auroc: Share | None
+    auroc: Fraction | None
     gain: Number
     """Over one answer."""
     one_subset: bool
@@ -138,14 +132,14 @@ class PositionFigures(Record):
     images: Count
     numberings: Count
     numbers: list[int]
-    frequency: list[Share]
+    frequency: list[Fraction]
     """Of each number how often a region that bears it is named."""
     effect: list[Number]
     """Of each number how much more often than the same region is named on average."""
     range: Number
     slope: Number
     """Change of the frequency from one number to the next."""
-    p_value: Share | None
+    p_value: Fraction | None
     """The probability of such a range if numbers do not matter."""
 
 

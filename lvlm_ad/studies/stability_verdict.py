@@ -33,17 +33,15 @@ def verdict(noise: AurocNoise, auroc: float | None, images: int, categories: int
         >>> from lvlm_ad.studies.stability_record import AurocNoise
         >>> noise = AurocNoise(asking_sd=0.01, asking=0.028, sampling=0.05, factor=None)
         >>> verdict(noise, 0.9, 100, 1)
-        'Too unstable to tell two versions 2 points apart: asking again alone changes image AUROC by up to 2.8 points.'
+        'Too unstable to tell two versions 2 points apart: asking again changes image AUROC by up to 2.8 points.'
     """
     task = f"to tell two versions {100 * wanted:g} points apart"
-    known = [(noise.asking, "asking again"), (noise.factor, noise.level)]
-    worst, reason = max(((size, words) for size, words in known if size is not None), default=(None, ""))
+    worst = max((size for size in (noise.asking, noise.factor) if size is not None), default=None)
     if worst is None or auroc is None:
         return "Nothing can be said yet: the base was not answered twice about good and anomalous images."
-    said = f"changes image AUROC by up to {100 * worst:.1f} points"
+    said = _said(noise) if worst else "nothing that was varied changes image AUROC"
     if worst >= wanted:
-        return f"Too unstable {task}: {reason} alone {said}."
-    said = f"{reason} {said}" if worst else "nothing that was varied changes image AUROC"
+        return f"Too unstable {task}: {said}."
     if noise.sampling is None:
         return f"Too few images {task}: with {images} image AUROC has no interval; {said}."
     if noise.sampling > wanted:
@@ -53,3 +51,13 @@ def verdict(noise: AurocNoise, auroc: float | None, images: int, categories: int
             f"{needed} are needed; otherwise it is stable enough: {said}."
         )
     return f"Stable enough {task}: {said}, and {images} images give it to ±{100 * noise.sampling:.1f} points."
+
+
+def _said(noise: AurocNoise) -> str:
+    """Say what changes image AUROC most."""
+    asking = None if noise.asking is None else f"{100 * noise.asking:.1f} points"
+    if noise.factor is None or (noise.asking or 0.0) >= noise.factor:
+        return f"asking again changes image AUROC by up to {asking}"
+    # What a level changes includes what asking again changes, so the reader needs both.
+    also = "" if asking is None else f" (asking again: by up to {asking})"
+    return f"{noise.level} changes image AUROC by {100 * noise.factor:.1f} points{also}"
