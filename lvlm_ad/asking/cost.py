@@ -129,7 +129,7 @@ def input_tokens(price: Price, capabilities: Capabilities, request: Request) -> 
 def most_cost(price: Price, capabilities: Capabilities, request: Request, *, batch: bool) -> float | None:
     """Bound a question's cost in USD: its estimated input, and an answer as long as it may be; None if unknown.
 
-    How long a machine takes at most, nothing says.
+    With ``price_per_hour`` it is unknown: nothing says how long a machine takes at most.
     """
     if price.free:
         return 0.0

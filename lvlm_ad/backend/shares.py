@@ -31,7 +31,7 @@ class SharedTime:
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._under_way, self._since = 0, 0.0
-        # The time that a question would have got which was under way from the beginning.
+        # The share so far of a question under way from the beginning; any other's is the difference of two values.
         self._given = 0.0
 
     @property

@@ -71,13 +71,16 @@ def _entry(samples: Sequence[Sample], files: Mapping[str, Path], side: int | Non
             return resize_map(read_map(files[sample.id]), mask_of(sample).shape)
 
         found = aupimo(_Arrays(samples, mask_of), _Arrays(samples, map_of))
-    sure = estimate_aupimo(found)
-    entry = {"value": found.value, "interval": None if sure is None else list(sure.interval)}
+    estimate = estimate_aupimo(found)
+    entry = {"value": found.value, "interval": None if estimate is None else list(estimate.interval)}
     return {**entry, **({"reason": found.reason} if found.value is None else {})}
 
 
 def aupimo_in_words(found: Mapping[str, Any]) -> list[str]:
-    """Say AUPIMO of a run in lines, with the interval of each category or the reason why it has none.
+    """Return lines with AUPIMO of a run, and of each category with its interval, or the reason why it has no value.
+
+    Args:
+        found: what ``aupimo_of_maps`` returned.
 
     Example:
         >>> entry = {"value": 0.5, "interval": [0.25, 0.75]}
@@ -89,6 +92,7 @@ def aupimo_in_words(found: Mapping[str, Any]) -> list[str]:
     lines = [f"AUPIMO (false-positive rates {low:g} to {high:g}), percent: {mean}"]
     for name, one in found["categories"].items():
         ends = one["interval"]
-        sure = "" if ends is None else f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
-        lines.append(f"  {name}: {one['reason'] if one['value'] is None else format(100 * one['value'], '.1f')}{sure}")
+        interval = "" if ends is None else f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
+        value = one["reason"] if one["value"] is None else f"{100 * one['value']:.1f}"
+        lines.append(f"  {name}: {value}{interval}")
     return lines

@@ -192,7 +192,7 @@ class ChatDetector(Detector["Backend"]):
         }
         fields = {"image_size", "binary", "shots", "prompt"}
         fields |= {"visual", "border_width", "number_size", "number_style"} if method.needs_regions else set()
-        fields |= plan.protocol.beyond_usual()
+        fields |= plan.protocol.newer_settings()
         by_regions = plan.method_name == "regions"
         method_record = {} if by_regions else method_facts(plan, self._asked_model)
         if method_record.get("convention"):

@@ -250,7 +250,7 @@ class BaselineDetector(Detector["Baseline"]):
         own = {"frame": baseline.reference_row, "label": baseline.label, "notes": list(baseline.notes)}
         shots = not baseline.reference_row
         fields = {"image_size", *(["binary"] if through_regions else []), *(["shots"] if shots else [])}
-        fields |= plan.protocol.beyond_usual() & {"reference_set"} if shots else set()
+        fields |= plan.protocol.newer_settings() & {"reference_set"} if shots else set()
         seeded = baseline.seeded or (shots and plan.protocol.shots > 0)
         return {
             "model": self.model_facts(row) | own,

@@ -93,13 +93,13 @@ class Protocol(Preset):
     """Which other numbers the regions bear on the picture, for the method regions alone; 0: the usual ones. Scores,
     maps and metrics have the usual numbers in any case."""
 
-    def beyond_usual(self) -> set[str]:
-        """Return the names of the conditions of newer versions that are not the default.
+    def newer_settings(self) -> set[str]:
+        """Return the names of the settings that older versions did not have and that are not the default.
 
-        A manifest records only these, so that runs of older versions keep their hash.
+        A manifest records a newer setting only then, so that runs of older versions keep their hash.
 
         Example:
-            >>> Protocol(repeat=2, shots=1).beyond_usual()
+            >>> Protocol(repeat=2, shots=1).newer_settings()
             {'repeat'}
         """
         fields = type(self).model_fields

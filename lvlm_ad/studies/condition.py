@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Dataset
     from lvlm_ad.studies.images import StudyImages
 
-__all__ = ["Condition", "StudyDesign"]
+__all__ = ["Condition", "StudyDesign", "study_name"]
 
 
 @dataclass(frozen=True)
@@ -123,3 +124,16 @@ class StudyDesign:
             if model.preset.kind != "backend":
                 raise ConfigError(f"A study asks a chat model; {model.preset.name} is a baseline, which is not asked.")
         return replace(plan, whole=plan.whole and self.images.whole)
+
+
+def study_name(*parts: str) -> str:
+    """Return the name of a study that the user gave none, which is also that of its folder.
+
+    Args:
+        parts: what tells it from other studies; empty ones are left out.
+
+    Example:
+        >>> study_name("stability", "gpt-4o", "regions", "my set", "")
+        'stability-gpt-4o-regions-my-set'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, parts)))

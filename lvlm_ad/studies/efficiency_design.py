@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -13,7 +12,7 @@ from lvlm_ad.plugins import find_model
 from lvlm_ad.plugins.methods import load_method
 from lvlm_ad.plugins.own import title_of
 from lvlm_ad.presets import Protocol
-from lvlm_ad.studies.condition import Condition, StudyDesign
+from lvlm_ad.studies.condition import Condition, StudyDesign, study_name
 from lvlm_ad.studies.record import LeftOut
 
 if TYPE_CHECKING:
@@ -224,5 +223,4 @@ def _again(one: Combination, model: str, own: _OwnSettings, index: int) -> Condi
 def _name_of(models: Sequence[str], images: StudyImages) -> str:
     rest = [f"and-{len(models) - _NAMED_MODELS}-more"] if len(models) > _NAMED_MODELS else []
     dataset = images.dataset
-    parts = ("efficiency", *models[:_NAMED_MODELS], *rest, dataset.name, dataset.split)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, parts)))
+    return study_name("efficiency", *models[:_NAMED_MODELS], *rest, dataset.name, dataset.split)

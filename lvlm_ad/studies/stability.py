@@ -144,6 +144,13 @@ def design_stability(
             cross=options.cross,
             name=options.name,
         )
+    return _design_within(options.questions, config, options, progress, workers)
+
+
+def _design_within(
+    questions: int, config: RunConfig, options: StabilityOptions, progress: Progress | None, workers: Workers | None
+) -> StabilityDesign:
+    """Choose the cheapest design within a number of questions."""
     if options.cross:
         raise ConfigError("--questions plans one factor at a time; leave --cross out, or give --images and --repeats.")
     pool = chosen_images(config, options.images)
@@ -152,7 +159,7 @@ def design_stability(
     plan = widest.study.plan_of(widest.study.conditions[0])
     available = {name: len(factor_levels(name, plan)) for name in widest.levels}
     spent = allocate(
-        options.questions,
+        questions,
         len(pool.dataset),
         available,
         per_answer=_questions_per_image(widest, progress, workers),
@@ -168,7 +175,7 @@ def design_stability(
     design = stability_design(
         config, images, repeats=spent.repeats, levels=spent.levels, factors=factors, name=options.name
     )
-    reason = f"{options.questions} questions are too few for it"
+    reason = f"{questions} questions are too few for it"
     dropped = [LeftOut(what=one, reason=reason) for one in spent.dropped]
     others = [one for one in widest.left_out if one.what not in spent.dropped]
     return replace(design, left_out=(*dropped, *others))

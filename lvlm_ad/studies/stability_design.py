@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.studies.condition import Condition, StudyDesign
+from lvlm_ad.studies.condition import Condition, StudyDesign, study_name
 from lvlm_ad.studies.record import LeftOut
 from lvlm_ad.studies.stability_levels import FACTORS, factor_levels
 
@@ -122,5 +121,5 @@ def _repeated(name: str, factor: str, settings: Mapping[str, Any], repeats: int,
 
 
 def _name_of(plan: Plan) -> str:
-    parts = ("stability", plan.models[0].preset.name, plan.method_name, plan.dataset.name, plan.dataset.split)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, parts)))
+    dataset = plan.dataset
+    return study_name("stability", plan.models[0].preset.name, plan.method_name, dataset.name, dataset.split)
