@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import image_size, shown
-from lvlm_ad.datasets.listing import Problem, marked_good
+from lvlm_ad.datasets.listing import Problem, marked_good, single_labels
 from lvlm_ad.datasets.masks import Threshold, read_mask
 from lvlm_ad.datasets.readers import READERS
 from lvlm_ad.datasets.survey import Survey
@@ -92,7 +92,7 @@ def check_dataset(
         mask_faults = list(pool.map(partial(_mask_faults, threshold), listing.empty_masks))
         other_faults = list(pool.map(_header_faults, others))
     readable = [sample for sample, wrong in zip(dataset, faults, strict=True) if not wrong]
-    problems += [*_single_labels(dataset), *_missing_masks(dataset)]
+    problems += [*single_labels(dataset), *_missing_masks(dataset)]
     problems += [problem for wrong in (*faults, *mask_faults, *other_faults) for problem in wrong]
     problems += [Problem(shown(category), message, "warning") for category, message in survey.messages()]
     problems += _contradictions(replace(dataset, samples=tuple(readable)))
@@ -148,22 +148,6 @@ def _header_faults(image: tuple[str, Path]) -> list[Problem]:
     except ImageError as error:
         return [Problem(shown(where), str(error))]
     return []
-
-
-def _single_labels(dataset: Dataset) -> Iterator[Problem]:
-    """Yield categories that have good images only, or defects only."""
-    by_category: defaultdict[str, set[bool]] = defaultdict(set)
-    for sample in dataset:
-        if sample.is_labelled:
-            by_category[sample.category].add(sample.label)
-    for category, labels in by_category.items():
-        if len(labels) == 1:
-            only, lacking = ("defects", "good") if labels == {True} else ("good images", "defect")
-            yield Problem(
-                shown(category),
-                f"{shown(category)} has only {only}; without {lacking} images its image metrics are undefined.",
-                "warning",
-            )
 
 
 def _missing_masks(dataset: Dataset) -> Iterator[Problem]:

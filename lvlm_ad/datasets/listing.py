@@ -94,7 +94,8 @@ class Listing:
     def note_part(self, name: str, count: int, categories: Sequence[str]) -> None:
         """Note it if only some of a published data set's categories are there."""
         if count < len(categories):
-            self.notes.append(f"{count} of the {len(categories)} categories of {name} are read.")
+            verb = "is" if count == 1 else "are"
+            self.notes.append(f"{count} of the {len(categories)} categories of {name} {verb} read.")
 
     def note_others(self, name: str, categories: Sequence[Path]) -> None:
         """Note folders beside those of a published data set's categories, such as one whose name is misspelt."""
@@ -331,6 +332,23 @@ class Listing:
         for folder, unread in self._unread.items():
             place = shown(Path(os.path.relpath(folder, self.root)).as_posix())
             yield f"Left out of {place}: {_counts(unread)}, which are not read; convert them to PNG."
+
+
+def single_labels(dataset: Dataset) -> Iterator[Problem]:
+    """Yield categories that have good images only, or defects only."""
+    by_category: defaultdict[str, set[bool]] = defaultdict(set)
+    for sample in dataset:
+        if sample.is_labelled:
+            by_category[sample.category].add(sample.label)
+    for category, labels in by_category.items():
+        if len(labels) == 1:
+            only, lacking = ("defects", "good") if labels == {True} else ("good images", "defect")
+            yield Problem(
+                shown(category),
+                f"{shown(category)} has only {only}; without {lacking} images its image metrics are undefined.",
+                "warning",
+                category,
+            )
 
 
 def marked_good(image: Path, mask: Path) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.datasets.demo import VERSION
 from lvlm_ad.datasets.folders import folders_in
 from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.listing import single_labels
 from lvlm_ad.datasets.mask_files import MASK_FOLDERS
 from lvlm_ad.datasets.mask_values import HIGHEST_VALUE
 from lvlm_ad.datasets.masks import Threshold, parse_values
@@ -20,11 +21,14 @@ from lvlm_ad.presets import preset_names
 from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
-    from lvlm_ad.datasets.listing import Listing
+    from lvlm_ad.datasets.listing import Listing, Problem
     from lvlm_ad.datasets.sample import Dataset
 
 _SPLITS = {"test", "train", "ground_truth", "good"}
 """Folders within a category."""
+
+_WARNINGS_SHOWN = 8
+"""Warnings of a listing that loading repeats; a data set of many categories may have one for each."""
 
 _HIGHEST_THRESHOLD = HIGHEST_VALUE - 1
 """Above this no pixel could be defective."""
@@ -53,7 +57,7 @@ def load_dataset(
             None: the usual one.
 
     Returns:
-        The data set, in the same order on every machine.
+        The data set, in the same order on every machine. What is odd but no error is said in its ``remarks``.
 
     Raises:
         ConfigError: the name or the split is unknown, the root is missing, the threshold is out of range, or
@@ -73,15 +77,20 @@ def load_dataset(
     """
     listing = list_dataset(name, root, mask_threshold_of(mask_threshold, mask_values), split)
     dataset = replace(listing.dataset(), metrics=READERS[name].metrics, split=split or READERS[name].split)
-    errors = [
-        problem.message
-        for problem in listing.problems
-        if problem.severity == "error" and (not categories or problem.category in {"", *categories})
-    ]
+    problems = [one for one in (*listing.problems, *single_labels(dataset)) if _concerns(one, categories)]
+    errors = [one.message for one in problems if one.severity == "error"]
     if errors:
         more = f" (The first of {len(errors)} problems; `lvlm-ad data check` lists them all.)"
         raise DataError(errors[0] + (more if len(errors) > 1 else ""))
-    return dataset
+    warnings = [one.message for one in problems]
+    if len(warnings) > _WARNINGS_SHOWN:
+        more = f"Further warnings: {len(warnings) - _WARNINGS_SHOWN}; `lvlm-ad data check` lists them all."
+        warnings = [*warnings[:_WARNINGS_SHOWN], more]
+    return replace(dataset, remarks=(*dataset.remarks, *warnings))
+
+
+def _concerns(problem: Problem, categories: Sequence[str]) -> bool:
+    return not categories or problem.category in {"", *categories}
 
 
 def mask_threshold_of(mask_threshold: int | None, mask_values: str | None) -> Threshold:

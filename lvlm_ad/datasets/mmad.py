@@ -75,7 +75,7 @@ class _Reading:
         for kind, count in self._unknown.items():
             self.listing.report(
                 self._file,
-                f"{shown(self._file)}: {count} questions have the type {kind!r:.60}, which MMAD does not have."
+                f"{shown(self._file)}: questions of the type {kind!r:.60}, which MMAD does not have: {count}."
                 f"{nearest(kind, QUESTION_TYPES)} They are asked, and counted under this name.",
                 "warning",
             )

@@ -114,8 +114,8 @@ def read_family(family: Family, root: Path, threshold: Threshold, split: str = "
             f"{shown(pictures)} holds none of the folders that the lists in {shown(lists)} name{names}; it holds "
             f"{contents_of(pictures)}. Give the folder of the pictures that belong to the lists."
         )
-    if len(chosen) - len(absent) < len(files):
-        listing.notes.append(f"{len(chosen) - len(absent)} of the {len(files)} listed categories are read.")
+    if (count := len(chosen) - len(absent)) < len(files):
+        listing.notes.append(f"{count} of the {len(files)} listed categories {'is' if count == 1 else 'are'} read.")
     if not only:
         _report_unlisted(listing, pictures, lists, {file.stem for file in files})
     return listing

@@ -263,8 +263,9 @@ class Dataset(Sequence[Sample]):
 
         Args:
             categories: those to keep, in the data set's own order; all if empty.
-            limit: at most this many test images of each category, good and anomalous ones in turn, so that a short
-                run has both.
+            limit: this many test images of each category at most, good and anomalous ones in turn, so that a short
+                run has both. The other images of the chosen objects (see ``Sample.part``) are added, because metrics
+                of objects need all views.
 
         Raises:
             DataError: a category does not exist, or the limit is below 1.
@@ -280,8 +281,9 @@ class Dataset(Sequence[Sample]):
             groups: dict[str, list[Sample]] = {}
             for sample in kept:
                 groups.setdefault(sample.category, []).append(sample)
-            chosen = {s.id for group in groups.values() for s in _good_and_anomalous_in_turn(group)[:limit]}
-            kept = [s for s in kept if s.id in chosen]
+            chosen = [s for group in groups.values() for s in _good_and_anomalous_in_turn(group)[:limit]]
+            objects = {s.part or s.id for s in chosen}
+            kept = [s for s in kept if (s.part or s.id) in objects]
         return replace(self, samples=tuple(kept), kinds=self.defects)
 
 

@@ -298,6 +298,7 @@ def test_folders_with_common_words_for_normal_hold_normal_images(tmp_path, good)
 
 def test_a_folder_named_almost_like_good_is_told(tmp_path):
     """It stays a kind of defect, as ever, and the user is told."""
+    picture(tmp_path / "test" / "good" / "0.png")
     picture(tmp_path / "test" / "goood" / "1.png")
     assert load_dataset("folder", tmp_path).remarks == (
         "Read as kinds of defect: goood. If one means normal, call its folder good.",

@@ -148,6 +148,8 @@ def test_a_tree_is_read_or_its_damage_reported(trees, tree):
         errors = [refusal_with_a_shot(report.dataset)]
     elif expected.get("found_by") == "check":
         check_numbers(report.dataset, expected, root)
+    if not errors and tree not in REFUSED_WITH_A_SHOT:
+        assert set(warnings) <= set(load_dataset(name, root).remarks)
     for split, counts in expected.get("splits", {}).items():
         unlabelled = load_dataset(name, root, split=split.replace("_", "-"))
         assert Counter(one.category for one in unlabelled) == counts

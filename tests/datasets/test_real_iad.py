@@ -87,6 +87,18 @@ def test_other_lists_are_splits(real_iad):
         load_dataset("real-iad", real_iad)
 
 
+def test_a_limit_draws_whole_parts(real_iad):
+    """One good and one bad image bring all views of their parts, so S-AUROC is measured on whole objects."""
+    pictures = real_iad / "realiad_512"
+    more = [view(pictures, "toy", number, one, kind) for number, kind in ((4, "OK"), (5, "HS")) for one in range(1, 6)]
+    edited(real_iad, "realiad_jsons", lambda content: content["test"].extend(more))
+    whole = load_dataset("real-iad", real_iad)
+    chosen = whole.select(limit=2)
+    assert {one.part for one in chosen} == {"toy/toy_0002_OK", "toy/toy_0003_NG_HS"}
+    assert len(chosen) == 10
+    assert whole.select(limit=20).samples == whole.samples
+
+
 def test_images_of_a_run_on_another_split_are_found_again(real_iad, tmp_path):
     """The split that the manifest names is read again, with the given folder and with the one that was remembered."""
     conditions = {"image_size": 32, "division": "grid", "grid_rows": 2, "grid_columns": 2, "min_area": 0}
@@ -114,7 +126,7 @@ def test_doubled_folders_are_named(real_iad, folder):
 def test_pictures_and_lists_need_each_other(real_iad):
     """Pictures without a list have no label: an error. A list without pictures is left out, with a note."""
     write_list(real_iad / "realiad_jsons", "usb", [], [])
-    assert "1 of the 2 listed categories are read." in load_dataset("real-iad", real_iad).notes
+    assert "1 of the 2 listed categories is read." in load_dataset("real-iad", real_iad).notes
     view(real_iad / "realiad_512", "zipper", 1, 1)
     with pytest.raises(DataError, match=r"zipper has no list: .*zipper.json must say"):
         load_dataset("real-iad", real_iad)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.datasets import Dataset, Sample
+from lvlm_ad.datasets import Dataset, Sample, load_dataset
 from lvlm_ad.datasets.hashing import hash_files, hash_rows
 from lvlm_ad.errors import DataError, ImageError
 from lvlm_ad.store import open_cache
@@ -189,3 +189,16 @@ def test_images_are_read_at_each_access(tmp_path):
     before = sample.image
     picture(sample.image_path, 200)
     assert not np.array_equal(sample.image, before)
+
+
+def test_loading_repeats_a_few_warnings_and_counts_the_others(tmp_path):
+    """A category with only good images is told while loading; of many such notes the rest is a number."""
+    for number in range(10):
+        for kind in ("good", "bad") if number == 9 else ("good",):
+            folder = tmp_path / f"cup{number}" / "test" / kind
+            folder.mkdir(parents=True)
+            Image.new("L", (8, 8), number).save(folder / "0.png")
+    remarks = load_dataset("folder", tmp_path).remarks
+    assert sum("has only good images" in one for one in remarks) == 8
+    assert remarks[-1] == "Further warnings: 1; `lvlm-ad data check` lists them all."
+    assert [one for one in load_dataset("folder", tmp_path, categories=["cup9"]).remarks if "has only" in one] == []
