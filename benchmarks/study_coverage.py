@@ -32,7 +32,7 @@ class Count:
     """What happened to one figure in one setting."""
 
     truth: float
-    held: list[bool] = field(default_factory=list)
+    contained: list[bool] = field(default_factory=list)
     widths: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     without: int = 0
@@ -43,7 +43,7 @@ class Count:
         if found.interval is None:
             self.without += 1
             return
-        self.held.append(found.interval[0] - 1e-12 <= self.truth <= found.interval[1] + 1e-12)
+        self.contained.append(found.interval[0] - 1e-12 <= self.truth <= found.interval[1] + 1e-12)
         self.widths.append(found.interval[1] - found.interval[0])
 
 
@@ -221,8 +221,8 @@ def counted(recipe: Recipe, setting: dict, sets: int, seed: int) -> dict[str, Co
 
 def line(name: str, setting: dict, count: Count, accept: tuple[float, float]) -> tuple[str, bool]:
     """Return a row of the table, and whether coverage is in its range, two standard errors allowed."""
-    coverage = float(np.mean(count.held))
-    margin = 2 * np.sqrt(0.95 * 0.05 / len(count.held))
+    coverage = float(np.mean(count.contained))
+    margin = 2 * np.sqrt(0.95 * 0.05 / len(count.contained))
     inside = accept[0] - margin <= coverage <= accept[1] + margin
     words = ", ".join(f"{key} {value}" for key, value in setting.items())
     cells = (

@@ -99,7 +99,7 @@ def _zoom(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[str]:
             cost = "an unknown cost" if group.extra_usd.value is None else f"{group.extra_usd.value:.3g} USD more"
             yield (
                 f"{words[pair.first]}, {where}: image AUROC {gain}{ends(group.image_auroc, 100)} against regions, for "
-                f"{cost} an image."
+                f"{cost} {'an anomalous image' if group.kind == 'size' else 'an image'}."
             )
 
 

@@ -89,7 +89,7 @@ def efficiency(
         retry_failed=retry_failed,
         keep_pictures=keep_pictures,  # type: ignore[arg-type] # "2GB" is a size, too
     )
-    options = EfficiencyOptions(tuple(methods), tuple(image_sizes), tuple(votes) or (1,), images, name)
+    options = EfficiencyOptions(tuple(methods), tuple(image_sizes), tuple(votes), images, name)
     with ExitStack() as stack:
         workers = stack.enter_context(closing(Workers()))
         bars = stack.enter_context(Bars())

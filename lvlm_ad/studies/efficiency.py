@@ -33,7 +33,7 @@ class EfficiencyOptions:
     Attributes:
         methods: how images are inspected; empty: as the configuration says.
         image_sizes: sides of the images in pixels, each 1 or more; empty: the protocol's.
-        votes: numbers of answers that are averaged, with the method regions.
+        votes: numbers of answers that are averaged, more than one with the method regions alone; empty: 1.
         images: how many images; None: 100.
         name: the study's name; empty: made of models and data set.
     """

@@ -118,7 +118,7 @@ def efficiency_design(
         images: the images.
         methods: how images are inspected; empty: as ``config`` says.
         image_sizes: sides in pixels; empty: the protocol's.
-        votes: how many answers are averaged; more than one with the method regions alone.
+        votes: how many answers are averaged, more than one with the method regions alone; empty: 1.
         name: the study's; empty: made of models and data set.
 
     Raises:
@@ -129,18 +129,18 @@ def efficiency_design(
     _check(config, image_sizes, votes)
     models = {one: find_model(one, dict(config.settings)) for one in dict.fromkeys(config.models)}
     titles = {one: model.preset.name for one, (model, _) in models.items()}
-    ways, left_out = _ways(methods, sorted(set(votes)))
+    asked, left_out = _with_votes(methods, sorted(set(votes)) or [1])
     own = _OwnSettings(config.settings, {one: known for one, (_, known) in models.items()}, {*methods, REGIONS, VOTES})
     conditions: list[Condition] = []
     combinations: dict[str, Combination] = {}
     repeats: dict[str, Sequence[str]] = {}
     for model, size in product(titles, dict.fromkeys(image_sizes) or (None,)):
-        for method, count in ways:
+        for method, count in asked:
             one = Combination(titles[model], method, size, count)
             conditions.append(_condition(one, model, own))
             combinations[one.name] = one
         plain = Combination(titles[model], REGIONS, size)
-        again = [_again(plain, model, own, index) for index in range(1, max(count for _, count in ways))]
+        again = [_again(plain, model, own, index) for index in range(1, max(count for _, count in asked))]
         repeats[plain.name] = [one.name for one in again]
         conditions += again
     base = replace(conditions[0], factor="")
@@ -161,24 +161,26 @@ def _check(config: RunConfig, image_sizes: Sequence[int], votes: Sequence[int]) 
         raise ConfigError("The images' size is given twice; leave --set image_size=... or --image-size out.")
 
 
-def _ways(methods: Sequence[str], votes: Sequence[int]) -> tuple[list[tuple[str, int]], tuple[LeftOut, ...]]:
+def _with_votes(methods: Sequence[str], votes: Sequence[int]) -> tuple[list[tuple[str, int]], tuple[LeftOut, ...]]:
     """Return methods with numbers of votes, regions first, and what cannot be asked.
 
     Raises:
-        ConfigError: nothing is left.
+        ConfigError: nothing is left, or the method votes is named.
     """
-    several = [count for count in votes if count > 1]
-    shared = ZOOM in methods or (REGIONS in methods and bool(several))
-    ways = [(REGIONS, count) for count in sorted({1, *votes})] if REGIONS in methods else [(REGIONS, 1)] * shared
-    others = [one for one in methods if one != REGIONS]
-    ways += [(one, 1) for one in others if 1 in votes]
-    reason = "several answers are averaged with the method regions alone"
-    left_out = [LeftOut(what=f"{one}, mean of {count} answers", reason=reason) for one in others for count in several]
     if VOTES in methods:
         raise ConfigError("Votes are asked with --votes 3, not with --method votes.")
-    if not ways:
+    several = [count for count in votes if count > 1]
+    others = [one for one in methods if one != REGIONS]
+    asked = [(one, 1) for one in others if 1 in votes]
+    if REGIONS in methods:
+        asked = [*((REGIONS, count) for count in sorted({1, *votes})), *asked]
+    elif ZOOM in methods:
+        asked = [(REGIONS, 1), *asked]
+    reason = "several answers are averaged with the method regions alone"
+    left_out = [LeftOut(what=f"{one}, mean of {count} answers", reason=reason) for one in others for count in several]
+    if not asked:
         raise ConfigError(f"--votes {several[0]} is left without a method: {reason}.")
-    return ways, tuple(left_out)
+    return asked, tuple(left_out)
 
 
 class _OwnSettings:

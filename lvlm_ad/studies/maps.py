@@ -137,7 +137,7 @@ class MapDifferences:
 
 
 def common_cells(maps: Sequence[ScoreMap | None]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bring maps of one size to the coarsest cells on which all of them are constant.
+    """Bring maps of one size to common cells: the pieces into which the cells of all of them cut the image.
 
     Args:
         maps: the maps; None where one is missing.

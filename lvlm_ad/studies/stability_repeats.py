@@ -137,8 +137,8 @@ def vote_figures(readings: Readings, columns: Sequence[int], usd: Costs) -> list
     price = float(np.nanmean(usd.values[:, known])) if known else None
     groups = images_by_category(readings, columns)
     figures: list[VoteFigures] = []
-    ways: tuple[Literal["mean", "median"], ...] = ("mean", "median")
-    for how in ways:
+    combined_by: tuple[Literal["mean", "median"], ...] = ("mean", "median")
+    for how in combined_by:
         by_category = [votes(readings.labels[rows], readings.scores[rows][:, columns], how) for rows in groups]
         figures += [_vote(together, how, price) for together in zip(*by_category, strict=True)]
     return figures

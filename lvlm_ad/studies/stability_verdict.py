@@ -39,21 +39,21 @@ def verdict(noise: AurocNoise, auroc: float | None, images: int, categories: int
     worst = max((size for size in (noise.asking, noise.factor) if size is not None), default=None)
     if worst is None or auroc is None:
         return "Nothing can be said yet: the base was not answered twice about good and anomalous images."
-    said = _said(noise) if worst else "nothing that was varied changes image AUROC"
+    change = _largest_change(noise) if worst else "nothing that was varied changes image AUROC"
     if worst >= wanted:
-        return f"Too unstable {task}: {said}."
+        return f"Too unstable {task}: {change}."
     if noise.sampling is None:
-        return f"Too few images {task}: with {images} image AUROC has no interval; {said}."
+        return f"Too few images {task}: with {images} image AUROC has no interval; {change}."
     if noise.sampling > wanted:
         needed = 2 * categories * images_for_auroc(min(auroc, 0.999), wanted, categories)
         return (
             f"Too few images {task}: {images} give image AUROC to ±{100 * noise.sampling:.1f} points, and about "
-            f"{needed} are needed; otherwise it is stable enough: {said}."
+            f"{needed} are needed; otherwise it is stable enough: {change}."
         )
-    return f"Stable enough {task}: {said}, and {images} images give it to ±{100 * noise.sampling:.1f} points."
+    return f"Stable enough {task}: {change}, and {images} images give it to ±{100 * noise.sampling:.1f} points."
 
 
-def _said(noise: AurocNoise) -> str:
+def _largest_change(noise: AurocNoise) -> str:
     """Say what changes image AUROC most."""
     asking = None if noise.asking is None else f"{100 * noise.asking:.1f} points"
     if noise.factor is None or (noise.asking or 0.0) >= noise.factor:

@@ -275,5 +275,5 @@ def test_a_setting_holds_for_what_has_it(models):
     """A setting of one model or one method is not refused by the others."""
     config = models(one=priced(CHEAP), other={"plugin": "Local"})
     config = replace(config, settings={**config.settings, "zoom_budget": 2})
-    price = price_efficiency(config, EfficiencyOptions(methods=("regions", "zoom"), images=4))
+    price = price_efficiency(config, EfficiencyOptions(methods=("regions", "zoom"), votes=(), images=4))
     assert [one["to_ask"] for one in price["conditions"]] == [4, 8, 4, 8]
