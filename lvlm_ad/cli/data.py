@@ -106,8 +106,11 @@ def download(
     from lvlm_ad.datasets import load_dataset
     from lvlm_ad.datasets.download import download as run
     from lvlm_ad.datasets.download import folder_of
-    from lvlm_ad.presets import load_download
+    from lvlm_ad.datasets.readers import READERS
+    from lvlm_ad.presets import load_download, preset_names
 
+    if name in READERS and name not in preset_names("downloads"):
+        raise ConfigError(READERS[name].where(name))
     preset = load_download(name)
     preset = preset.model_copy(update={"url": url}) if url else preset
     if not folder_of(preset, to).exists():

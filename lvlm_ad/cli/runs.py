@@ -224,7 +224,7 @@ def compare(
         str,
         typer.Option(
             metavar="NAME,...",
-            help="With csv and tex: these metrics.  [default: csv all; tex both AUROC, or accuracies]",
+            help="With csv and tex: these metrics.  [default: csv all; tex those of the authors, else both AUROC]",
         ),
     ] = "",
     output: Annotated[
@@ -252,7 +252,7 @@ def compare(
     from lvlm_ad.cli.terminal import Bars, print_comparison
     from lvlm_ad.compare import compare_runs
     from lvlm_ad.errors import ConfigError
-    from lvlm_ad.leaderboard import COMPARISON_FORMATS, compared_metrics
+    from lvlm_ad.leaderboard import COMPARISON_FORMATS, compared_metrics, missing_metrics
     from lvlm_ad.report.run_pages import write_comparison
     from lvlm_ad.runs import only_run, read_run
 
@@ -266,6 +266,8 @@ def compare(
     runs = [read_run(only_run(folder)) for folder in (first, *others)]
     if form is not ComparisonFormat.table:
         pairs = [compare_runs(runs[0], one, resamples, across_conditions=across_conditions) for one in runs[1:]]
+        if missing := missing_metrics(pairs, columns):
+            shell.say(f"These runs do not have {' and '.join(missing)}.")
         condition = runs[0].manifest.dataset.summary
         return boards.write_text(COMPARISON_FORMATS[form.value](pairs, columns, condition), output)
     if html is not None:

@@ -16,7 +16,7 @@ from lvlm_ad.escape import escaped
 from lvlm_ad.evaluate.choices import AVERAGE
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
-from lvlm_ad.leaderboard.decision_columns import decision_notes
+from lvlm_ad.leaderboard.decision_columns import chosen_columns, decision_notes
 from lvlm_ad.leaderboard.metric_columns import metric_notes
 from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.runs import METRIC_NAMES, is_metric, is_reported
@@ -254,7 +254,7 @@ def _mean(comparison: Comparison) -> Table:
 
 
 def _categories(comparison: Comparison, names: Sequence[str]) -> Table:
-    heads = [name.replace("_", "\n") for name in names]
+    heads = [column.head.replace(" ", "\n") for column in chosen_columns(",".join(names))[2:]]
     tests = "adjusted for all categories (Holm)"
     table = _table(f"difference in each category, percent; * where p < {SIGNIFICANT}, {tests}", heads)
     for category, metrics in comparison.categories.items():

@@ -63,6 +63,21 @@ class Reader:
     splits: Mapping[str, Read] = field(default_factory=dict)
     split: str = ""
 
+    def where(self, name: str) -> str:
+        """Say that a data set cannot be downloaded here, where it is, and its licence; ``name`` is its key.
+
+        Example:
+            >>> print(READERS["visa"].where("visa"))  # doctest: +ELLIPSIS
+            VisA has no download here; it is available at github.com/amazon-science/spot-diff, licence CC BY 4.0. ...
+        """
+        if name in {"demo", "folder", "meta-json"}:
+            return f"{name!r} is not downloaded: it is {self.title}. Give another name."
+        page = f"it is available at {self.page}" if self.page else "it is available from its authors"
+        licence = f"licence {self.licence}" if self.licence else "no licence is known to lvlm-ad"
+        return (
+            f"{self.title} has no download here; {page}, {licence}. Give its folder with --dataset {name} --data PATH."
+        )
+
     def of_split(self, split: str | None) -> Read:
         """Return the function that lists a split.
 

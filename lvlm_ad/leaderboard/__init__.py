@@ -6,7 +6,7 @@ from lvlm_ad.leaderboard.by_model_formats import MODEL_FORMATS
 from lvlm_ad.leaderboard.category_formats import CATEGORY_FORMATS
 from lvlm_ad.leaderboard.category_table import CategoryTable, category_table, metrics_by_category
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, signed, usd
-from lvlm_ad.leaderboard.comparison_table import COMPARISON_FORMATS, compared_metrics
+from lvlm_ad.leaderboard.comparison_table import COMPARISON_FORMATS, compared_metrics, missing_metrics
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.entries import Entry, outcomes, undefined_notes
 from lvlm_ad.leaderboard.formats import FORMATS, writable
@@ -37,6 +37,7 @@ __all__ = [
     "make_board",
     "metrics_by_category",
     "metrics_by_model",
+    "missing_metrics",
     "model_tables",
     "outcomes",
     "percent",

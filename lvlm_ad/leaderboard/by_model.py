@@ -11,6 +11,8 @@ from scipy.special import stdtrit
 
 from lvlm_ad.compare import Difference, adjusted, compare_runs, differing_conditions, method_in_words
 from lvlm_ad.errors import ConfigError, RunError
+from lvlm_ad.evaluate.choices import AVERAGE
+from lvlm_ad.leaderboard.choice_values import ACCURACY, CHOICE_METRICS, RANKING, SUBTASKS
 from lvlm_ad.leaderboard.columns import Column, usd
 from lvlm_ad.leaderboard.conditions import longer
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
@@ -93,7 +95,10 @@ class MethodRow:
 
     def difference(self, metric: str) -> Difference | None:
         """Return the difference of a metric to the reference; None if there is none."""
-        found = None if self.comparison is None else self.comparison.mean.get(metric)
+        if self.comparison is None:
+            return None
+        of = self.comparison.choices.get(AVERAGE, {}) if metric in RANKING else self.comparison.mean
+        found = of.get(SUBTASKS.get(metric, AVERAGE) if metric in RANKING else metric)
         return None if found is None or found.difference is None else found
 
 
@@ -121,7 +126,8 @@ def metrics_by_model(names: str, runs: Sequence[Run] = ()) -> tuple[Column, ...]
     """Return the metrics that tables of one model show.
 
     Args:
-        names: the metrics, separated by commas; "" for what the data sets' authors report, and the usual ones.
+        names: the metrics, separated by commas; "" for the accuracies of questions, what the data sets' authors
+            report, and the usual ones.
         runs: those of the tables, which say what authors report.
 
     Raises:
@@ -132,9 +138,10 @@ def metrics_by_model(names: str, runs: Sequence[Run] = ()) -> tuple[Column, ...]
         ['I-AUROC', 'mIoU (boxes)']
     """
     reported = dict.fromkeys(name for run in runs for name in reported_of(run.metrics))
-    columns = chosen_columns(names or ",".join((*reported, _USUAL)))[2:]
+    accuracies = CHOICE_METRICS if any(run.metrics.get("choices") for run in runs) else ()
+    columns = chosen_columns(names or ",".join((*accuracies, *reported, _USUAL)))[2:]
     for column in columns:
-        if not (is_metric(column.name) or column.name in SHAPES):
+        if not (is_metric(column.name) or column.name in {*SHAPES, *CHOICE_METRICS}):
             raise ConfigError(f"--by-model has no differences of {column.name!r}, only of metrics such as image_auroc.")
     return columns
 
@@ -148,7 +155,8 @@ def model_tables(runs: Sequence[Run], sort: str = "image_auroc") -> tuple[list[M
 
     Args:
         runs: the runs; their predictions are read from their folders unless they are there.
-        sort: the metric that orders the rows.
+        sort: the metric that orders the rows; in a table of multiple-choice questions image AUROC stands for their
+            accuracy.
 
     Returns:
         A table for each model that has several runs, and messages about runs that cannot be read.
@@ -200,6 +208,8 @@ def _table(runs: Sequence[Run], sort: str, notes: Sequence[str]) -> ModelTable:
     evidence = Evidence()
     entries = [make_entry(run, [run.manifest], sort, evidence, verified=False) for run in runs]
     names = _names(runs, entries)
+    if sort == "image_auroc" and any(ACCURACY in entry.metrics for entry in entries):
+        sort = ACCURACY
     order = sorted(range(len(runs)), key=lambda at: (-(entries[at].metrics.get(sort) or 0.0), names[at]))
     # Of several runs of "regions" the best is the reference. Without a map there are no differences of pixel metrics.
     methods = {at: runs[at].manifest.method for at in order}

@@ -15,7 +15,8 @@ from lvlm_ad.leaderboard.choice_values import RANKING, SUBTASKS
 from lvlm_ad.leaderboard.columns import UNKNOWN, Column, percent, shortened, signed
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.shape_columns import SHAPES
-from lvlm_ad.runs import METRIC_NAMES, is_metric
+from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
+from lvlm_ad.runs import METRIC_NAMES, is_metric, is_reported, metric_title
 
 if TYPE_CHECKING:
     from lvlm_ad.compare import Comparison
@@ -51,16 +52,28 @@ def compared_metrics(names: str, *, usual: str = USUAL_METRICS) -> tuple[Column,
     return columns
 
 
+def missing_metrics(comparisons: Sequence[Comparison], names: str) -> list[str]:
+    """Return those of the metrics that a user names of which no pair of runs has a difference.
+
+    Raises:
+        ConfigError: as of ``compared_metrics``.
+    """
+    known = {name for one in comparisons for name in one.mean}
+    accuracies = {name for one in comparisons for name in one.choices.get(AVERAGE, {})}
+    known |= {name for name in RANKING if SUBTASKS.get(name, AVERAGE) in accuracies}
+    return [column.name for column in compared_metrics(names) if column.name not in known] if names else []
+
+
 def csv_text(comparisons: Sequence[Comparison], names: str = "", condition: str = "") -> str:
     """Return differences as CSV: a line for each pair of models, category and metric, fractions in 0..1.
 
     Args:
         comparisons: the first run with each of the others.
-        names: the metrics, separated by commas; "" for all seven, and for those of shapes and the accuracies of
-            questions, by source, that a pair of runs has.
+        names: the metrics, separated by commas; "" for those that the data set's authors report, the seven, and those
+            of shapes and the accuracies of questions, by source, that a pair of runs has.
         condition: what was measured, in words.
     """
-    usual = dict.fromkeys((*METRIC_NAMES, *(name for one in comparisons for name in one.mean)))
+    usual = dict.fromkeys((*(name for one in comparisons for name in one.mean), *METRIC_NAMES))
     metrics = compared_metrics(names, usual=",".join(usual))
     lines: list[list[Any]] = [_HEADS.split()]
     for one in adjusted(comparisons):
@@ -87,8 +100,9 @@ def _csv_numbers(of: Difference) -> list[float | None]:
 def tex(comparisons: Sequence[Comparison], names: str = "", condition: str = "") -> str:
     """Return differences as LaTeX tables, which need booktabs and graphicx: rows are categories and their mean.
 
-    The arguments are those of ``csv_text``; "" for the names: image and pixel AUROC, or, of runs that answered
-    questions, their accuracies, whose rows are sources.
+    The arguments are those of ``csv_text``; "" for the names: the metrics that the data set's authors report, or
+    where there are none image and pixel AUROC; of runs that answered questions, their accuracies, whose rows are
+    sources.
     """
     tables = []
     for one in adjusted(comparisons):
@@ -104,7 +118,15 @@ def tex(comparisons: Sequence[Comparison], names: str = "", condition: str = "")
 def _usual(comparison: Comparison) -> str:
     """Name the metrics that LaTeX shows unless the user chooses."""
     known = comparison.choices.get(AVERAGE, {})
-    return ",".join(name for name in RANKING if SUBTASKS.get(name, AVERAGE) in known) or USUAL_METRICS
+    names = [name for name in RANKING if SUBTASKS.get(name, AVERAGE) in known]
+    return ",".join(names or filter(is_reported, comparison.mean)) or USUAL_METRICS
+
+
+def _notes(comparison: Comparison, metrics: Sequence[Column]) -> list[str]:
+    """Return the notes of a comparison, without those on metrics that are not shown."""
+    titles = {name: {**SHAPE_METRICS, **POINT_METRICS}.get(name) or metric_title(name) for name in comparison.mean}
+    hidden = {*titles.values()} - {titles.get(column.name) for column in metrics}
+    return [note for note in comparison.notes if not hidden.issuperset(note.partition(": ")[0].split(", "))]
 
 
 def _source_rows(comparison: Comparison) -> list[tuple[str, Mapping[str, Difference]]]:
@@ -139,7 +161,10 @@ def _tex_table(
     heads = [rf"\multicolumn{{4}}{{c}}{{{escape.latex(column.head)}}}" for column in metrics]
     rules = [rf"\cmidrule(lr){{{2 + 4 * at}-{5 + 4 * at}}}" for at in range(len(metrics))]
     family = _OF_ACCURACIES if metrics[0].name in RANKING else _OF_CATEGORIES
-    notes = [_NOTE.format(family=family), *(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in comparison.notes)]
+    notes = [
+        _NOTE.format(family=family),
+        *(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in _notes(comparison, metrics)),
+    ]
     caption = f"{names[0]} (1) against {names[1]} (2). {escape.breakable_latex(condition)}"
     head = [
         f"& {' & '.join(heads)} \\\\",

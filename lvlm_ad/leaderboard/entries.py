@@ -135,10 +135,10 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
 
 
 def _values(measures: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return the seven metrics, those that the data set has of its own, and those of shapes if there are any."""
+    """Return the metrics that the data set has of its own, the seven, and those of shapes if there are any."""
     own = {name: value for name, value in measures.items() if is_reported(name)}
     places = {name: value for name, value in measures.get("shapes", {}).items() if name in ALL_SHAPE_METRICS}
-    return {**{metric: measures.get(metric) for metric in METRIC_NAMES}, **own, **places}
+    return {**own, **{metric: measures.get(metric) for metric in METRIC_NAMES}, **places}
 
 
 def _intervals(measures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

@@ -478,3 +478,19 @@ def test_an_incomplete_preset_is_refused(tmp_path):
     (tmp_path / "lacking.toml").write_text('page = "p"\n')
     with pytest.raises(ConfigError, match=r"lacks the setting 'layout'\.$"):
         load_download(str(tmp_path / "lacking.toml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("real-iad", "Tencent/AnomalyDetection_Real-IAD, licence CC BY-NC-SA 4.0"),
+        ("dagm", "heidelberg"),
+        ("demo", "built-in"),
+    ],
+)
+def test_a_data_set_without_a_download_is_named_with_its_page(lvlm_ad_command, name, words):
+    """The error says where it is and its licence; it suggests no other data set."""
+    done = lvlm_ad_command("data", "download", name)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Did you mean" not in done.stderr

@@ -18,6 +18,8 @@ from lvlm_ad.leaderboard import (
     category_table,
     make_board,
     metrics_by_category,
+    metrics_by_model,
+    model_tables,
     published_board,
 )
 from lvlm_ad.leaderboard.choice_columns import CHOICES
@@ -174,6 +176,22 @@ def test_latex_of_a_comparison_has_accuracies(made):
     lines = list(csv.DictReader(io.StringIO(COMPARISON_FORMATS["csv"](pair, "choice_localization"))))
     assert {one["metric"] for one in lines} == {"accuracy, Defect Localization"}
     assert [one["category"] for one in lines] == ["DS-MVTec", "GoodsAD", "MVTec-LOCO", "VisA", "Average"]
+
+
+def test_methods_of_a_model_are_compared_by_accuracy(made):
+    """Accuracies lead the table of a model, and its rows have the differences that compare gives."""
+    found, _, _ = made
+    model = found["Knows"].manifest.model
+    runs = [
+        replace(run, manifest=run.manifest.model_copy(update={"model": model, "config_hash": f"{at}{'0' * 63}"}))
+        for at, run in enumerate((found["Silent"], found["Knows"]))
+    ]
+    columns = metrics_by_model("", runs)
+    assert [one.name for one in columns[:3]] == ["choice_accuracy", "choice_left_out", "choice_published"]
+    ((table,), _) = model_tables(runs)
+    assert [one.entry.metrics["choice_accuracy"] for one in table.rows] == pytest.approx([6.5 / 7, 0.5 / 7])
+    assert table.rows[1].difference("choice_accuracy").difference == pytest.approx(-6 / 7)
+    assert table.rows[1].difference("choice_left_out") is None
 
 
 def test_a_run_of_other_numbers_is_not_ranked(made):

@@ -10,7 +10,7 @@ import pytest
 
 from lvlm_ad.compare import Comparison, Difference
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.leaderboard import COMPARISON_FORMATS, compared_metrics
+from lvlm_ad.leaderboard import COMPARISON_FORMATS, compared_metrics, missing_metrics
 from lvlm_ad.runs import METRIC_NAMES
 
 UNDEFINED = dict.fromkeys(METRIC_NAMES, Difference(None, None))
@@ -110,3 +110,18 @@ def test_the_differences_compile(tmp_path, columns):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+
+
+def test_the_authors_metrics_lead_and_notes_are_of_shown_columns():
+    """CSV starts with them, LaTeX shows them alone; a note on another metric is left out."""
+    known = Difference(0.9, 0.7, 0.2, (0.05, 0.35), p_value=0.02)
+    notes = ("SegF1: no map", "Image AP, SegF1: no interval", "Image AP: no interval", "few categories: uncertain")
+    values = {"segf1": known, **UNDEFINED}
+    pair = Comparison(("a", "b"), 1000, notes, values, {"nut": values}, [])
+    lines = list(csv.DictReader(io.StringIO(COMPARISON_FORMATS["csv"]([pair]))))
+    assert [line["metric"] for line in lines] == ["segf1", *METRIC_NAMES]
+    text = COMPARISON_FORMATS["tex"]([pair])
+    assert "SegF1" in text
+    assert "I-AUROC" not in text
+    assert "SegF1: no map. Image AP, SegF1: no interval. Few categories: uncertain." in text
+    assert missing_metrics([pair], "segf1,classf1,miou_box") == ["classf1", "miou_box"]
