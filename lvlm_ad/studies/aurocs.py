@@ -9,11 +9,12 @@ import numpy as np
 
 from lvlm_ad.metrics.curves import auroc, steps_of
 from lvlm_ad.metrics.differences import mean_auroc_difference
+from lvlm_ad.metrics.groups import numbers_of_parts
 from lvlm_ad.metrics.stability.measured import jackknife
 from lvlm_ad.studies.record import Number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,6 +37,10 @@ class Scored(Protocol):
     @property
     def scores(self) -> NDArray[np.float64]:
         """float64 ``(n, C)`` in 0..1; NaN where there is no usable answer."""
+
+    @property
+    def parts(self) -> Sequence[str]:
+        """``(n,)``, the object that each image shows; "" if no other image shows it. Its images are not independent."""
 
 
 def metric_of(run: Run, name: str) -> Number:
@@ -70,7 +75,7 @@ def auroc_change(readings: Scored, column: int, base: int = 0) -> Number:
     groups = images_by_category(readings, [column, base])
     labels = [readings.labels[rows] for rows in groups]
     first, second = ([readings.scores[rows, one] for rows in groups] for one in (column, base))
-    found = mean_auroc_difference(labels, first, second)
+    found = mean_auroc_difference(labels, first, second, [_objects(readings, rows) for rows in groups])
     if found.difference is None:
         return Number(value=None, reason="no category has good and anomalous images that are answered both times")
     reason = "" if found.interval else "fewer than 2 good or 2 defective images"
@@ -80,7 +85,7 @@ def auroc_change(readings: Scored, column: int, base: int = 0) -> Number:
 def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[float]) -> Number:
     """Return a weighted sum of image AUROCs on the images answered under all conditions, such as a slope.
 
-    The interval is the jackknife's over images.
+    The interval is the jackknife's over images, or over objects where several images show the same one.
 
     Args:
         readings: the answers.
@@ -93,9 +98,9 @@ def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[f
     values = [float(factors @ _aurocs(readings, rows, columns)) for rows in groups]
     value = math.fsum(values) / len(values)
     without = [
-        value + (float(factors @ _aurocs(readings, np.delete(rows, place), columns)) - own) / len(values)
+        value + (float(factors @ _aurocs(readings, left, columns)) - own) / len(values)
         for rows, own in zip(groups, values, strict=True)
-        for place in range(rows.size)
+        for left in _without_each(readings, rows)
     ]
     return Number.of(jackknife(value, np.array(without)))
 
@@ -114,3 +119,15 @@ def _aurocs(readings: Scored, rows: NDArray[np.intp], columns: Sequence[int]) ->
     if labels.all() or not labels.any():
         return np.full(len(columns), np.nan)
     return np.array([float(auroc(steps_of(readings.scores[rows, one], labels, ~labels))) for one in columns])
+
+
+def _objects(readings: Scored, rows: NDArray[np.intp]) -> NDArray[np.intp] | None:
+    return numbers_of_parts([readings.parts[at] for at in rows.tolist()])
+
+
+def _without_each(readings: Scored, rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Yield the images without those of each object in turn."""
+    objects = _objects(readings, rows)
+    objects = np.arange(rows.size) if objects is None else objects
+    for one in np.unique(objects):
+        yield rows[objects != one]

@@ -206,7 +206,7 @@ class Quality:
         return {name: at for name, at in found.items() if name in both}
 
     def _objects(self, at: NDArray[np.intp]) -> NDArray[np.intp] | None:
-        return numbers_of_parts([self._readings.records[0][place].part for place in at.tolist()])
+        return numbers_of_parts([self._readings.parts[place] for place in at.tolist()])
 
     def _undefined(self, column: int, metric: Metric) -> str:
         if metric == PIXEL and not self._readings.results[column].plan.method.places:

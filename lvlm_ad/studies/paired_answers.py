@@ -56,12 +56,14 @@ class PairedAnswers:
         common: the conditions that both studies have, by name and level, in the first one's order.
         labels: bool ``(n,)``, whether each image is anomalous.
         categories: str ``(n,)``.
+        parts: ``(n,)``, the object that each image shows; "" if no other image shows it.
     """
 
     runs: tuple[dict[str, Run], dict[str, Run]]
     common: tuple[str, ...]
     labels: NDArray[np.bool_]
     categories: NDArray[np.str_]
+    parts: tuple[str, ...]
 
     @classmethod
     def of(cls, studies: tuple[Study, Study], folders: tuple[Path, Path]) -> PairedAnswers:
@@ -73,24 +75,27 @@ class PairedAnswers:
         first, second = (study.runs(folder) for study, folder in zip(studies, folders, strict=True))
         levels = [{one.name: one.level for one in study.conditions if one.run} for study in studies]
         common = tuple(name for name, level in levels[0].items() if levels[1].get(name) == level)
-        images: list[tuple[str, bool, str]] | None = None
+        images: list[tuple[str, bool, str, str]] | None = None
         for run in (*first.values(), *second.values()):
-            found = [(one.id, one.label, one.category) for one in run.predictions]
+            found = [(one.id, one.label, one.category, one.part) for one in run.predictions]
             if images is not None and found != images:
                 raise RunError(f"The studies cannot be compared: {run.dir} has other images than the other runs.")
             images = found
-        labels = np.array([label for _, label, _ in images or ()], dtype=np.bool_)
-        return cls((first, second), common, labels, np.array([category for *_, category in images or ()]))
+        known = images or []
+        labels = np.array([label for _, label, *_ in known], dtype=np.bool_)
+        categories, parts = np.array([category for *_, category, _ in known]), tuple(part for *_, part in known)
+        return cls((first, second), common, labels, categories, parts)
 
     def auroc(self, condition: str) -> Paired:
         """Compare image AUROC under a condition."""
         scores = np.column_stack([self._numbers(side, condition, "image_score") for side in (0, 1)])
-        both = ~np.isnan(scores).any(axis=1)
-        found = _Columns(self.labels[both], self.categories[both], scores[both])
+        both = np.flatnonzero(~np.isnan(scores).any(axis=1))
+        parts = tuple(self.parts[at] for at in both.tolist())
+        found = _Columns(self.labels[both], self.categories[both], scores[both], parts)
         difference = auroc_change(found, 0, 1)
         if difference.value is not None and np.array_equal(*found.scores.T):
             difference = _SAME
-        return Paired(auroc_of(found, 0), auroc_of(found, 1), difference, int(both.sum()))
+        return Paired(auroc_of(found, 0), auroc_of(found, 1), difference, both.size)
 
     def mean(self, condition: str, field: str) -> Paired:
         """Compare the mean of a number of the records, such as "cost_usd"."""
@@ -138,6 +143,7 @@ class _Columns:
     labels: NDArray[np.bool_]
     categories: NDArray[np.str_]
     scores: NDArray[np.float64]
+    parts: tuple[str, ...]
 
 
 def _means(first: NDArray[np.float64], second: NDArray[np.float64]) -> Paired:

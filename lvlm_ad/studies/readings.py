@@ -73,6 +73,11 @@ class Readings:
         return np.array([record.category for record in self.records[0]])
 
     @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """``(n,)``: the object that each image shows; "" if no other image shows it."""
+        return tuple(record.part for record in self.records[0])
+
+    @cached_property
     def scores(self) -> NDArray[np.float64]:
         """float64 ``(n, C)`` in 0..1: image scores; NaN where there is no usable answer."""
         return self.numbers(lambda record: record.image_score)

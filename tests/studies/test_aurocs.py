@@ -8,10 +8,13 @@ import pytest
 from lvlm_ad.studies.aurocs import auroc_change, auroc_contrast
 
 
-def answers(scores, labels, categories=None):
+def answers(scores, labels, categories=None, parts=None):
     """Make readings of scores alone."""
     names = np.array(["bolt"] * len(labels) if categories is None else categories)
-    return SimpleNamespace(scores=np.asarray(scores, float), labels=np.asarray(labels, bool), categories=names)
+    parts = [""] * len(labels) if parts is None else parts
+    return SimpleNamespace(
+        scores=np.asarray(scores, float), labels=np.asarray(labels, bool), categories=names, parts=parts
+    )
 
 
 def plain_auroc(scores, labels):
@@ -67,3 +70,18 @@ def test_what_is_undefined_has_a_reason():
         "fewer than 2 good or 2 defective images",
     )
     assert auroc_contrast(one, [0, 1], [1, -1]).reason == "undefined without one of the images"
+
+
+def test_images_of_one_object_are_not_independent():
+    """Two equal images of each object are as uncertain as one of each; taken for independent, they would be surer."""
+    draw = np.random.default_rng(4)
+    labels = np.arange(24) < 12
+    scores = draw.normal(size=(24, 2)) + labels[:, None] * [1.5, 1.0]
+    doubled, kinds = np.repeat(scores, 2, axis=0), np.repeat(labels, 2)
+    grouped = answers(doubled, kinds, parts=[f"part {at // 2}" for at in range(48)])
+    once, apart = answers(scores, labels), answers(doubled, kinds)
+    contrasts = [auroc_contrast(one, [0, 1], [1, -1]) for one in (once, grouped)]
+    assert contrasts[1].interval == pytest.approx(contrasts[0].interval)
+    widths = [np.ptp(auroc_change(one, 0, 1).interval) for one in (once, grouped, apart)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.15)
+    assert widths[2] < 0.85 * widths[1]
