@@ -57,7 +57,7 @@ def stability_checks(figures: StabilityFigures) -> list[Check]:
             "Asked about other images",
             _in_points(sampling),
             None if sampling is None else sampling <= WANTED,
-            "too few images for an interval" if sampling is None else "up or down, 95 % interval",
+            "too few images for an interval" if sampling is None else "up or down, by the 95 % interval",
             "Ask about more images, and ask both versions about the same ones.",
         ),
     ]

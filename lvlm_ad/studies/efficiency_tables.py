@@ -128,7 +128,7 @@ def _closer_looks(pair: PairFigures, names: Mapping[str, str]) -> StudyTable:
 def _votes(gains: list[VoteGains], names: Mapping[str, str]) -> StudyTable:
     rows = tuple(
         (
-            f"{names.get(of.condition, of.condition)}, {one.how} of {one.k}",
+            f"{names.get(of.condition, of.condition)}, {f'{one.how} of {one.k}' if one.k > 1 else 'one answer'}",
             (Cell(in_percent(one.auroc), value=one.auroc), points(one.gain), amount(one.usd_per_image)),
         )
         for of in gains

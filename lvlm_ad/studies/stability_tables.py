@@ -127,7 +127,7 @@ def _components(parts: ComponentFigures) -> StudyTable:
 def _votes(votes: list[VoteFigures]) -> StudyTable:
     rows = tuple(
         (
-            f"{one.how} of {one.k}" if one.k > 1 else f"one answer ({one.how})",
+            f"{one.how} of {one.k}" if one.k > 1 else "one answer",
             (Cell(in_percent(one.auroc), value=one.auroc), points(one.gain), amount(one.usd_per_image)),
         )
         for one in votes
