@@ -162,9 +162,9 @@ def check_upload(
 
 def _default_name(data: Path | None) -> str:
     """Return the name of the data set that a folder is, where the user gives none."""
-    from lvlm_ad.datasets.readers import recognized
+    from lvlm_ad.datasets.readers import recognized_around
 
-    return (recognized(data) if data else None) or "folder"
+    return (recognized_around(data) if data else None) or "folder"
 
 
 def _licence(preset: DownloadPreset, accepted: bool) -> None:

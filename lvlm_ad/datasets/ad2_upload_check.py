@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image
 
 from lvlm_ad.datasets.ad2_upload import BINARY_MAPS, MAPS, UPLOAD_SPLITS, map_name
-from lvlm_ad.datasets.folders import check_root, name_of
+from lvlm_ad.datasets.folders import name_of
 from lvlm_ad.datasets.images import image_size, shown
 from lvlm_ad.datasets.listing import Problem
 from lvlm_ad.datasets.load import load_dataset
 from lvlm_ad.datasets.mvtec_ad_2 import AD2_LIGHTS, AD2_OBJECTS, AD2_SPLITS
-from lvlm_ad.errors import RunError
+from lvlm_ad.errors import DataError, RunError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +76,8 @@ def check_upload(folder: Path, data: Path | None = None) -> UploadReport:
         ...     print(check_upload(Path(folder)).problems[0].message)
         anomaly_images/ is missing.
     """
-    check_root(folder)
+    if not folder.is_dir():
+        raise DataError(f"{shown(folder)} is not a folder; give the one that bench wrote, with {MAPS}/ in it.")
     images = _published() if data is None else _at_hand(data)
     problems = [] if data is None else list(_not_whole(images))
     parts = [part for part in (MAPS, BINARY_MAPS) if (folder / part).is_dir()]

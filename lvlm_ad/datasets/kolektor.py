@@ -32,7 +32,8 @@ def is_ksdd(root: Path) -> bool:
 
 def is_ksdd2(root: Path) -> bool:
     """Return whether a folder is KolektorSDD2: beside its images are masks such as train/10000_GT.png."""
-    return all(_holds(inner_folder(root, split), _GT) for split in ("train", "test"))
+    test = inner_folder(root, "test")
+    return _holds(inner_folder(root, "train"), _GT) and (not test.is_dir() or _holds(test, _GT))
 
 
 def _holds(folder: Path, ending: str) -> bool:
@@ -70,14 +71,7 @@ def read_ksdd(root: Path, threshold: Threshold) -> Listing:
             if image not in found:
                 _report_missing(listing, image, _LABEL + ".bmp")
         pairs |= found
-    labels = _add_tests(listing, _KSDD, pairs, threshold)
-    if labels and not any(labels.values()):
-        listing.report(
-            home,
-            f"No label in {shown(home)} marks a pixel, so every image counts as normal; restore the labels from the "
-            "archive.",
-            "warning",
-        )
+    _add_tests(listing, _KSDD, pairs, threshold)
     return listing
 
 
@@ -107,7 +101,7 @@ def read_ksdd2(root: Path, threshold: Threshold) -> Listing:
     listing.class_names[_KSDD2] = _KSDD2.replace("_", " ")
     test, train = inner_folder(home, "test"), inner_folder(home, "train")
     if not test.is_dir():
-        listing.report(home, f"{shown(home)} has no folder test/; it holds {contents_of(home)}.")
+        listing.report(home, f"KolektorSDD2 in {shown(home)} has no folder test/; it holds {contents_of(home)}.")
         return listing
     images, masks = split_off_masks(listing.images_in(test), _GT)
     pairs = masks_by_image(listing, images, masks, _GT)
@@ -141,12 +135,17 @@ def _add_references(listing: Listing, train: Path, threshold: Threshold) -> None
             listing.add_reference(_KSDD2, image)
 
 
-def _add_tests(listing: Listing, category: str, pairs: dict[Path, Path], threshold: Threshold) -> dict[Path, bool]:
+def _add_tests(listing: Listing, category: str, pairs: dict[Path, Path], threshold: Threshold) -> None:
     labels = which_mark(listing, pairs, _or_zero(threshold))
     for image, marked in labels.items():
         kind, masks = ("defect", [pairs[image]]) if marked else ("good", [])
         listing.add(category, kind, image, masks, threshold=_or_zero(threshold))
-    return labels
+    if labels and not any(labels.values()):
+        what = f"No mask in {shown(listing.root)} has a defective pixel, so every image counts as normal"
+        if threshold is None:
+            listing.report(listing.root, f"{what}; restore the masks from the archive.", "warning")
+        else:
+            listing.report(listing.root, f"{what}; change the mask threshold or the mask values.")
 
 
 def _or_zero(threshold: Threshold) -> Threshold:

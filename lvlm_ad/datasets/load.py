@@ -156,8 +156,10 @@ def _beside(folder: Path, listing: Listing) -> Iterator[str]:
 
 def _likeness(name: str, folder: Path) -> str:
     """Say which other data set a folder, one in it or the one above looks like; "" if none."""
-    if (other := recognized(folder)) not in {None, name}:
-        return f"The folder looks like {READERS[str(other)].title}: give --dataset {other}."
+    if (other := recognized(folder)) == name:
+        return ""
+    if other is not None:
+        return f"The folder looks like {READERS[other].title}: give --dataset {other}."
     # The folder may be missing, or one that cannot be listed.
     with suppress(DataError):
         for inner in folders_in(folder):

@@ -69,7 +69,9 @@ def is_meta_json(root: Path) -> bool:
     if any(test.is_dir() and folders_in(test) for test in tests):
         return False
     head = _head(root / _LIST)
-    return b'"img_path"' in head or (not head and _is_lines(root / _LINES[0]))
+    # A list whose entries lack a field must be recognized, too, so that the error names the field.
+    names = (_Names.image, _Names.category, _Names.kind)
+    return any(f'"{name}"'.encode() in head for name in names) or (not head and _is_lines(root / _LINES[0]))
 
 
 def _head(path: Path) -> bytes:

@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.folders import contents_of, folders_in
-from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.folders import contents_of, files_in, folders_in
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.known_categories import list_categories
 from lvlm_ad.datasets.mvtec import Layout, read_kinds
 
@@ -28,6 +29,9 @@ AD2_SPLITS = {"public": "test_public", "private": "test_private", "private-mixed
 """Name of a split -> its folder."""
 AD2_LIGHTS = {"private": "regular", "private-mixed": "mixed"}
 """Split without labels -> what all its images have in their names after the number."""
+
+_NAME = re.compile(r"\d+_.+")
+"""The name of an image: the number of its part, and the light."""
 
 _ABOUT = (
     "MVTec AD 2: folders such as can/test_public/good were expected. It is available on its page at mvtec.com "
@@ -91,6 +95,14 @@ def _read_public(listing: Listing, folder: Path, test: Path) -> None:
         listing.report(path, f"{shown(path)} lies one level too high; move it into {shown(masks / 'bad')}/.")
     kinds = [kind for kind in folders_in(test) if kind.name != "ground_truth"]
     read_kinds(listing, test, kinds, listing.category, Layout(facts=_facts))
+    images = [path for kind in kinds for path in files_in(kind) if path.suffix.lower() in IMAGE_SUFFIXES]
+    if odd := [path for path in images if not _NAME.fullmatch(path.stem)]:
+        listing.report(
+            test,
+            f"{len(odd)} of {len(images)} images in {shown(test)} have other names than 000_regular.png, such as "
+            f"{shown(odd[0].name)}: their part or their lighting is not known. Restore the names from the archive.",
+            "warning",
+        )
 
 
 def _facts(category: str, kind: str, image: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from lvlm_ad.datasets.bmad import is_bmad, read_bmad
 from lvlm_ad.datasets.dagm import is_dagm, read_dagm
 from lvlm_ad.datasets.demo import read_demo
 from lvlm_ad.datasets.folder import read_folder
+from lvlm_ad.datasets.folders import folders_in
 from lvlm_ad.datasets.head_ct import is_head_ct, read_head_ct
 from lvlm_ad.datasets.kaputt import KAPUTT_SPLITS, is_kaputt, read_kaputt
 from lvlm_ad.datasets.kolektor import is_ksdd, is_ksdd2, read_ksdd, read_ksdd2
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets.listing import Listing
     from lvlm_ad.datasets.masks import Threshold
 
-__all__ = ["READERS", "Reader", "recognized"]
+__all__ = ["READERS", "Reader", "recognized", "recognized_around"]
 
 Read: TypeAlias = "Callable[[Path, Threshold], Listing]"
 """Lists a data set, given its root and ``Sample.threshold``; raises ``DataError`` if the root is no such data set."""
@@ -230,6 +231,8 @@ READERS: dict[str, Reader] = {
 def recognized(root: Path) -> str | None:
     """Return the name of the data set that a folder unmistakably is; None if it could be several.
 
+    See ``recognized_around`` for a folder around the data set's.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -240,4 +243,14 @@ def recognized(root: Path) -> str | None:
     with suppress(DataError, OSError):
         if root.is_dir():
             return next((name for name, reader in READERS.items() if reader.fits and reader.fits(root)), None)
+    return None
+
+
+def recognized_around(root: Path) -> str | None:
+    """Return the name of the data set that a folder unmistakably is, or that the only folder in it is; else None."""
+    with suppress(DataError, OSError):
+        if (name := recognized(root)) is not None:
+            return name
+        inner = folders_in(root)
+        return recognized(inner[0]) if len(inner) == 1 else None
     return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets import Dataset, Sample, load_dataset
-from lvlm_ad.datasets.readers import recognized
+from lvlm_ad.datasets.readers import recognized_around
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
@@ -212,7 +212,7 @@ def load_data(config: RunConfig) -> Dataset:
     Raises:
         DataError: it cannot be read.
     """
-    name = config.dataset or ("demo" if config.data is None else recognized(Path(config.data)) or "folder")
+    name = config.dataset or ("demo" if config.data is None else recognized_around(Path(config.data)) or "folder")
     return load_dataset(
         name,
         config.data,

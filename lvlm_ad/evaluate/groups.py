@@ -16,7 +16,7 @@ import numpy as np
 
 from lvlm_ad.decisions import clopper_pearson, effective_images
 from lvlm_ad.evaluate.measure import interval_fields, metrics_of
-from lvlm_ad.evaluate.reported import ReportedImages, limits_of, measure_reported
+from lvlm_ad.evaluate.reported import NO_MAP, ReportedImages, limits_of, measure_reported
 from lvlm_ad.metrics.bootstrap import CategoryImages
 from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean
 from lvlm_ad.metrics.groups import numbers_of_parts
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lvlm_ad.metrics.histograms import ScoreHistograms
     from lvlm_ad.runs import PredictionRecord
 
-__all__ = ["GROUP_METRICS", "MOST_KINDS", "SIZES", "group_entries", "group_metrics"]
+__all__ = ["BINARY_METRICS", "GROUP_METRICS", "MOST_KINDS", "SIZES", "group_entries", "group_metrics"]
 
 GROUP_METRICS = ("image_auroc", "pixel_auroc", "pixel_aupro")
 
@@ -40,6 +40,11 @@ SIZES = {"below 0.5 %": 0.005, "0.5 to 2 %": 0.02, "2 to 10 %": 0.1, "10 % and m
 
 MOST_KINDS = 100
 """A category with more has a name for every image rather than kinds; likewise a tag with more values."""
+
+BINARY_METRICS = ("segf1", "classf1")
+"""Metrics of maps cut at a threshold, which tags have but kinds and sizes have not."""
+
+_NO_CUT = "some images have no ground-truth mask, or no threshold cuts their maps"
 
 _NO_ANSWER = "no image has a usable answer"
 
@@ -73,6 +78,16 @@ class _Category:
         return [at_limit("au_spro", limit) for limit in limits_of(self.reported, "au_spro")]
 
     @cached_property
+    def _binary(self) -> list[str]:
+        # Of images with a tag; where only some of the defects count, precision would mean little.
+        return [name for name in BINARY_METRICS if name in self.reported]
+
+    @cached_property
+    def tag_names(self) -> tuple[str, ...]:
+        """The metrics of the images with one value of a tag."""
+        return (*self.names, *self._binary)
+
+    @cached_property
     def labels(self) -> NDArray[np.bool_]:
         return np.array([record.label for record in self.records], dtype=np.bool_)
 
@@ -91,20 +106,21 @@ class _Category:
 
     def measure(self, group: NDArray[np.bool_]) -> tuple[dict[str, Any], dict[str, Estimate]]:
         """Measure a group of defective images against the good ones; returns its entry and its estimates."""
-        return self._measure((group | ~self.labels) & self.measured, _NO_ANSWER)
+        return self._measure((group | ~self.labels) & self.measured, self.names, _NO_ANSWER)
 
     def measure_all(self, chosen: NDArray[np.bool_]) -> tuple[dict[str, Any], dict[str, Estimate]]:
         """Measure the chosen images, good and defective; returns their entry, with "n_good", and its estimates."""
         reason = _NO_ANSWER if (chosen & self.labels).any() else "no image is anomalous"
-        entry, estimates = self._measure(chosen & self.measured, reason)
+        entry, estimates = self._measure(chosen & self.measured, self.tag_names, reason)
         return {"n": entry.pop("n"), "n_good": int((chosen & self.measured & ~self.labels).sum()), **entry}, estimates
 
-    def _measure(self, chosen: NDArray[np.bool_], without: str) -> tuple[dict[str, Any], dict[str, Estimate]]:
+    def _measure(
+        self, chosen: NDArray[np.bool_], names: Sequence[str], without: str
+    ) -> tuple[dict[str, Any], dict[str, Estimate]]:
         kept = np.flatnonzero(chosen)
         found = int(np.count_nonzero(self.labels[kept]))
         if not found:
-            reason = dict.fromkeys(self.names, without)
-            return {"n": 0, **dict.fromkeys(self.names), "undefined": reason}, {}
+            return {"n": 0, **dict.fromkeys(names), "undefined": dict.fromkeys(names, without)}, {}
         histograms = self.histograms.take(kept)
         scores = np.array([self.records[at].image_score or 0.0 for at in kept.tolist()])
         pixels = histograms if self.places and histograms.measurable else None
@@ -115,11 +131,14 @@ class _Category:
         enough = np.count_nonzero(histograms.arrays["n_regions"]) >= FEWEST_DEFECTIVE
         resamples = self.resamples if enough else 0
         channels = self.channels.take(kept) if self.channels is not None and self.places else None
-        of_channels = measure_reported(self._channel_names, ReportedImages(images, [], channels), resamples, self.name)
-        values = {name: metrics.get(name) for name in self.names} | of_channels.values
-        why = {**metrics["undefined"], **of_channels.undefined}
+        cuts = [self.records[at].cut for at in kept.tolist()]
+        counts = None if None in cuts else np.array(cuts, dtype=np.int64)
+        of = ReportedImages(images, [], channels, counts, no_counts=_NO_CUT if self.places else NO_MAP)
+        further = measure_reported([one for one in names if one not in metrics], of, resamples, self.name)
+        values = {name: metrics.get(name) for name in names} | further.values
+        why = {**metrics["undefined"], **further.undefined}
         undefined = {name: why[name] for name, value in values.items() if value is None}
-        estimates = estimate_category(images, values, resamples, self.name) | of_channels.estimates
+        estimates = estimate_category(images, values, resamples, self.name) | further.estimates
         entry = {"n": found, **values, **interval_fields(estimates), **({"undefined": undefined} if undefined else {})}
         return entry, estimates
 
@@ -146,7 +165,8 @@ def group_metrics(
         resamples: as for a category; a group gets ``RESAMPLES`` at most.
         alarms: image id -> whether it alarms at the run's threshold, for each image that is judged.
         places: the kind of place that the method answers with; empty: it gives no map.
-        reported: the metrics that the data set's authors report; those with a limit are given for groups, too.
+        reported: the metrics that the data set's authors report; those with a limit are given for groups, too, and
+            ``BINARY_METRICS`` for tags.
         channels: see ``CategoryResult``.
 
     Returns:
@@ -210,7 +230,7 @@ def _tags(categories: Sequence[_Category], alarms: Mapping[str, bool]) -> dict[s
             chosen = [(one, np.array([record.tags.get(tag) == value for record in one.records])) for one in categories]
             chosen = [(one, images) for one, images in chosen if images.any()]
             measured = {one.name: one.measure_all(images) for one, images in chosen}
-            entry = _mean_of_groups(measured, chosen[0][0].names)
+            entry = _mean_of_groups(measured, chosen[0][0].tag_names)
             defects = [(one, images & one.labels) for one, images in chosen]
             if len(measured) > 1:
                 entry["by_category"] = {

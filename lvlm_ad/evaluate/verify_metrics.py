@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of
-from lvlm_ad.evaluate.groups import group_entries, group_metrics
+from lvlm_ad.evaluate.groups import BINARY_METRICS, group_entries, group_metrics
 from lvlm_ad.evaluate.images import Images
 from lvlm_ad.evaluate.measure import CategoryResult, measure_category
 from lvlm_ad.evaluate.summary import summary
@@ -101,6 +101,9 @@ def _groups(run: Run, resamples: int) -> dict[str, _Both]:
     alarms = {}
     if "decisions" in run.metrics:
         alarms = alarms_of(DecisionSettings.recorded(run.metrics), run.predictions, run.threshold_records)
+    # Older runs have no SegF1 and ClassF1 of tags.
+    absent = {name for name in BINARY_METRICS if not any(name in entry for entry in recorded.values())}
+    reported = [name for name in reported_of(run.metrics) if name not in absent]
     counted, places = (run.manifest.on_failure, run.manifest.fpr_limit, resamples), run.manifest.method.places
     expected = group_entries(
         group_metrics(
@@ -109,7 +112,7 @@ def _groups(run: Run, resamples: int) -> dict[str, _Both]:
             *counted,
             alarms,
             places,
-            reported=reported_of(run.metrics),
+            reported=reported,
             channels=None if run.channels is None else ScoreHistograms.of(run.channels),
         )
     )

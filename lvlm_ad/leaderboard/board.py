@@ -52,8 +52,15 @@ class Group:
         return sorted(enumerate(self.entries), key=lambda row: list(_HEADINGS).index(row[1].kind))
 
     def notes(self) -> list[tuple[int, str, str]]:
-        """Return the number, the name and the notes of each row that has notes."""
-        return [(number, entry.name, "; ".join(entry.notes)) for number, entry in self.rows() if entry.notes]
+        """Return the number, the name and the notes of each row that has notes.
+
+        Notes that all measured rows share come first, with the number -1.
+        """
+        measured = [entry.notes for entry in self.entries if entry.kind != "published"]
+        shared = [note for note in measured[0] if all(note in one for one in measured)] if len(measured) > 1 else []
+        own = [(number, entry.name, [one for one in entry.notes if one not in shared]) for number, entry in self.rows()]
+        notes = [(-1, "all rows", shared), *own]
+        return [(number, name, "; ".join(texts)) for number, name, texts in notes if texts]
 
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
         """Whether a row has the best or second best value, as printed, of the ranked rows; a single one has neither."""

@@ -176,3 +176,13 @@ def test_each_image_shows_its_own_templates(mmad):
     shutil.copy(root / IMAGE, root / "VisA/pcb1/train/good/002.png")
     again = shown(1)[1]
     assert again == shown(1)[1]
+
+
+def test_a_truncated_list_suggests_no_other_data_set(tmp_path):
+    """The folder is MMAD; that the data sets in it look like themselves says nothing."""
+    (tmp_path / "mmad.json").write_text('{"GoodsAD/drink_can')
+    for kind in ("good", "opened"):
+        (tmp_path / "GoodsAD" / "drink_can" / "test" / kind).mkdir(parents=True)
+    with pytest.raises(DataError, match="is not valid JSON") as raised:
+        load_dataset("mmad", tmp_path)
+    assert "looks like" not in str(raised.value)

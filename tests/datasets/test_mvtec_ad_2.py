@@ -1,6 +1,7 @@
 """MVTec AD 2: lights, parts, and splits without labels."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from PIL import Image
 
 import lvlm_ad
 from lvlm_ad.datasets import check_dataset, load_dataset
+from lvlm_ad.datasets.ad2_upload_check import check_upload
 from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.runs import read_run
 
 
@@ -138,3 +141,43 @@ def test_unknown_splits_are_refused(ad2):
     (ad2 / "test_private").rename(ad2 / "else")
     with pytest.raises(DataError, match=r"no folder test_private/.*give --split public"):
         load_dataset("mvtec-ad-2", ad2.parent, split="private")
+
+
+def test_an_image_of_another_name_is_told(ad2):
+    """Without a number and a light in its name, an image is read, but loading and the check warn of it."""
+    picture(ad2 / "test_public" / "good" / "regular_7.png", 7)
+    words = "1 of 9 images in .*test_public have other names than 000_regular.png, such as regular_7.png"
+    assert any(re.search(words, one) for one in load_dataset("mvtec-ad-2", ad2.parent).remarks)
+    assert [one.severity for one in check_dataset("mvtec-ad-2", ad2.parent).problems] == ["warning"]
+
+
+def test_the_check_of_an_upload_names_the_folder_it_needs(tmp_path):
+    """A folder that is not there is the one that bench writes, not a data set."""
+    with pytest.raises(DataError, match="give the one that bench wrote"):
+        check_upload(tmp_path / "nothere")
+
+
+def test_lightings_have_segf1_and_classf1(ad2, tmp_path):
+    """Each lighting's are those of its own images' pixels and alarms; a run of before, without them, is verified."""
+    conditions = {"image_size": 32, "division": "grid", "grid_rows": 2, "grid_columns": 2, "min_area": 0}
+    common = {"models": "contrast", "reference_rows": False, "settings": conditions, "resamples": 0}
+    run, *_ = lvlm_ad.bench(data=ad2.parent, out=tmp_path / "out", **common)
+    found = run.metrics["tags"]["lighting"]
+    for light in ("regular", "shift_1"):
+        own = [one for one in run.predictions if one.tags["lighting"] == light]
+        right, wrong, missed = np.sum([one.cut for one in own], axis=0)
+        assert found[light]["segf1"] == pytest.approx(2 * right / (2 * right + wrong + missed))
+        assert 0 <= found[light]["classf1"] <= 1
+    assert verify_run(read_run(run.dir)) == []
+    path = run.dir / "metrics.json"
+    metrics = json.loads(path.read_text())
+    for entry in metrics["tags"]["lighting"].values():
+        for name in ("segf1", "classf1"):
+            del entry[name]
+            for part in ("interval", "no_interval", "undefined"):
+                entry.get(part, {}).pop(name, None)
+        entry["few_images"] = [name for name in entry.get("few_images", []) if name != "classf1"]
+        if not entry["few_images"]:
+            del entry["few_images"]
+    path.write_text(json.dumps(metrics))
+    assert verify_run(read_run(run.dir)) == []

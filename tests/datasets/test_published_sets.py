@@ -10,7 +10,7 @@ from PIL import Image
 
 from lvlm_ad.datasets import check_dataset, load_dataset
 from lvlm_ad.datasets.counts import count_dataset
-from lvlm_ad.datasets.readers import READERS, recognized
+from lvlm_ad.datasets.readers import READERS, recognized, recognized_around
 from lvlm_ad.errors import ConfigError, DataError
 
 
@@ -434,3 +434,32 @@ def test_the_documentation_lists_every_data_set():
     assert set(READERS) <= set(rows)
     for name, reader in READERS.items():
         assert reader.licence in rows[name]
+
+
+def test_a_mask_setting_without_any_defect_is_refused(tmp_path):
+    """Every image would count as good."""
+    with pytest.raises(DataError, match="every image counts as normal; change the mask threshold"):
+        load_dataset("ksdd", ksdd(tmp_path), mask_threshold=300)
+
+
+def test_the_only_folder_in_the_given_one_is_recognized(tmp_path):
+    """An unpacked archive often has a folder around the data set; beside others it is not unmistakable."""
+    ksdd(tmp_path / "around" / "data")
+    assert recognized(tmp_path / "around") is None
+    assert recognized_around(tmp_path / "around") == "ksdd"
+    assert len(load_dataset("ksdd", tmp_path / "around")) == 6
+    (tmp_path / "around" / "more").mkdir()
+    assert recognized_around(tmp_path / "around") is None
+
+
+def test_a_damaged_data_set_is_still_recognized(tmp_path):
+    """A list whose entries lack a field, KolektorSDD2 without test images: errors, and of the right data set."""
+    (tmp_path / "meta.json").write_text('{"train": {}, "test": {"nut": [{"cls_name": "nut", "anomaly": 0}]}}')
+    assert recognized(tmp_path) == "meta-json"
+    train = tmp_path / "k2" / "train"
+    train.mkdir(parents=True)
+    for name in ("1.png", "1_GT.png"):
+        Image.new("L", (4, 4)).save(train / name)
+    assert recognized(tmp_path / "k2") == "ksdd2"
+    with pytest.raises(DataError, match=r"KolektorSDD2 in .* has no folder test/"):
+        load_dataset("ksdd2", tmp_path / "k2")

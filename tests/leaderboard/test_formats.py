@@ -233,3 +233,15 @@ def test_the_table_compiles(make_run, make_reference_row, tmp_path, columns):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+
+
+def test_a_note_of_all_rows_appears_once(make_run):
+    """Rows keep only the notes of their own."""
+    missing = {"n_with_truth": 7}
+    (group,) = make_board(
+        [make_run("a", 0.9, mean=missing), make_run("b", 0.7, mean=missing, answers={"refused": 2})]
+    ).groups
+    notes = group.notes()
+    assert notes[0] == (-1, "all rows", "pixel metrics of the 7 images whose ground truth is known")
+    assert [name for _, name, _ in notes[1:]] == ["b"]
+    assert "7 images" not in notes[1][2]
