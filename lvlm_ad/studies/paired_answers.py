@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Paired", "PairedAnswers"]
 
 
-_SAME = Number(value=0.0, interval=(0.0, 0.0))
-"""The difference where no image differs, as ``paired_shift`` gives it."""
-
-
 @dataclass(frozen=True)
 class Paired:
     """A figure of two studies on the images that both answered.
@@ -92,10 +88,7 @@ class PairedAnswers:
         both = np.flatnonzero(~np.isnan(scores).any(axis=1))
         parts = tuple(self.parts[at] for at in both.tolist())
         found = _Columns(self.labels[both], self.categories[both], scores[both], parts)
-        difference = auroc_change(found, 0, 1)
-        if difference.value is not None and np.array_equal(*found.scores.T):
-            difference = _SAME
-        return Paired(auroc_of(found, 0), auroc_of(found, 1), difference, both.size)
+        return Paired(auroc_of(found, 0), auroc_of(found, 1), auroc_change(found, 0, 1), both.size)
 
     def mean(self, condition: str, field: str) -> Paired:
         """Compare the mean of a number of the records, such as "cost_usd"."""
@@ -124,8 +117,7 @@ class PairedAnswers:
             return Paired(None, None, Number(value=None, reason="no image was answered twice in both studies"), 0)
         # Of all images first, then without each.
         first, second = (np.sqrt(pooled_variances(squares[both], freedom[both])) for squares, freedom in parts)
-        same = np.array_equal(first, second)
-        found = _SAME if same else Number.of(jackknife(float(first[0] - second[0]), (first - second)[1:]))
+        found = Number.of(jackknife(float(first[0] - second[0]), (first - second)[1:]))
         return Paired(float(first[0]), float(second[0]), found, int(both.sum()))
 
     def _table(self, side: int, conditions: Sequence[str]) -> NDArray[np.float64]:
