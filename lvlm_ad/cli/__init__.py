@@ -11,13 +11,14 @@ from lvlm_ad import __version__
 from lvlm_ad.children import protect_children
 from lvlm_ad.cli import shell
 from lvlm_ad.cli.bench import bench
+from lvlm_ad.cli.comparison import compare
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.image import ask, regions
 from lvlm_ad.cli.inspect import inspect
 from lvlm_ad.cli.methods import methods
 from lvlm_ad.cli.models import doctor, models
 from lvlm_ad.cli.plugins import check_backend, check_baseline, check_method, new_backend, new_baseline, new_method
-from lvlm_ad.cli.runs import compare, leaderboard, report
+from lvlm_ad.cli.runs import leaderboard, report
 from lvlm_ad.cli.score import score
 from lvlm_ad.cli.study import study
 

@@ -80,6 +80,36 @@ def write_by_category(
     write_text(CATEGORY_FORMATS["md" if form is Format.table else form.value](tables), output)
 
 
+def write_by_group(
+    board: Board,
+    runs: Sequence[Run],
+    by: str,
+    metrics: Sequence[Column],
+    folder: Path,
+    form: Format,
+    output: Path | None,
+    *,
+    link: bool,
+) -> None:
+    """Write the models of each group by groups of images; ``link`` as in ``write``."""
+    from lvlm_ad.cli.group_tables import group_tables_text
+    from lvlm_ad.files import write_file
+    from lvlm_ad.leaderboard import GROUP_FORMATS, group_tables
+    from lvlm_ad.report.group_page import group_page
+
+    tables = group_tables(board, runs, by, metrics)
+    if form is Format.html:
+        path = output or folder / f"leaderboard-by-{by}.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, group_page(tables, board, folder if link else None, path.parent), through=output is not None)
+        shell.say(f"models by {by}: {path}")
+    elif form is not Format.table:
+        write_text(GROUP_FORMATS[form.value](tables), output)
+    else:
+        console = shell.table_console(shell.BOARD_WIDTH)
+        write_text(group_tables_text(tables, console.width), output)
+
+
 def write_by_model(
     runs: Sequence[Run],
     sort: str,

@@ -1,10 +1,8 @@
-"""``lvlm-ad leaderboard``, ``report`` and ``compare``: read the runs of a folder."""
+"""``lvlm-ad leaderboard`` and ``report``: read the runs of a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +13,6 @@ from lvlm_ad.cli.boards import Format
 
 if TYPE_CHECKING:
     from lvlm_ad.runs import Run
-
-ComparisonFormat = StrEnum("ComparisonFormat", ["table", "csv", "tex"])
 
 
 @shell.guarded
@@ -53,6 +49,14 @@ def leaderboard(
             help="Table for each model: its methods side by side, with paired differences, and with cost per image.",
         ),
     ] = False,
+    by_group: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Table by lighting, view, kind or size: rows are models; not as tex.",
+            show_default=False,
+        ),
+    ] = "",
     figures: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also write figures as PDF and PNG: bars by category, scores against cost."),
@@ -88,7 +92,15 @@ def leaderboard(
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
     from lvlm_ad.errors import RunError
-    from lvlm_ad.leaderboard import Filters, chosen_columns, make_board, metrics_by_category, metrics_by_model, writable
+    from lvlm_ad.leaderboard import (
+        Filters,
+        chosen_columns,
+        make_board,
+        metrics_by_category,
+        metrics_by_group,
+        metrics_by_model,
+        writable,
+    )
 
     _check_clashes(
         {
@@ -100,6 +112,9 @@ def leaderboard(
             f"--by-category takes --format md, csv or tex, not {form.value}.": (
                 by_category and form in {Format.json, Format.html}
             ),
+            "--by-group cannot be combined with --by-category, --by-model, --figures or --published.": by_group
+            and (by_category or by_model or figures or published),
+            "--by-group takes --format table, md, csv, json or html, not tex.": by_group and form is Format.tex,
             "--trained-on chooses published rows, and tables by category and by model have none.": bool(
                 trained_on and (by_category or by_model)
             ),
@@ -113,6 +128,7 @@ def leaderboard(
         boards.write_published(folder, sort, filters, columns, form, output)
         return
     choose = metrics_by_model if by_model else metrics_by_category if by_category else chosen_columns
+    choose = metrics_by_group if by_group else choose
     chosen = choose(columns)
     runs, problems = _runs_in(folder)
     if verify:
@@ -135,7 +151,9 @@ def leaderboard(
         boards.write_by_model(runs, sort, chosen, folder, form, output, link=not verify)
         raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
     board = make_board(runs, sort, verified=verify, filters=filters)
-    if by_category:
+    if by_group:
+        boards.write_by_group(board, runs, by_group, chosen, folder, form, output, link=not verify)
+    elif by_category:
         boards.write_by_category(board, chosen, form, output, reference_rows=reference_rows)
     else:
         # Runs that need verification may be a stranger's, and so may their pages.
@@ -202,95 +220,11 @@ def report(
             figures=figures,
             progress=bars,
         )
-    _name_page("report", page, json=json)
+    name_page("report", page, json=json)
 
 
-@shell.guarded
-def compare(
-    first: shell.RunFolder,
-    others: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more other runs on the same images.")],
-    resamples: Annotated[
-        int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples for intervals; image AUROC needs none.")
-    ] = 1000,
-    images: Annotated[int, typer.Option(min=0, help="List the N images with the largest differences.")] = 10,
-    across_conditions: Annotated[
-        bool,
-        typer.Option("--across-conditions", help="Allow different divisions, prompts and so on for different models."),
-    ] = False,
-    form: Annotated[
-        ComparisonFormat, typer.Option("--format", "-f", help="Output format; csv and tex take more than two runs.")
-    ] = ComparisonFormat.table,
-    columns: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,...",
-            help="With csv and tex: these metrics.  [default: csv all; tex those of the authors, else both AUROC]",
-        ),
-    ] = "",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="With csv and tex: output file.  [default: stdout]")
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write a web page to this folder instead; it can show more than two runs."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="With --html: folder of the data set.  [default: its folder at the time of the run]"),
-    ] = None,
-    pictures: Annotated[bool, typer.Option(help="With --html: show the images.")] = True,
-    json: shell.Json = False,
-) -> None:
-    """Compare two runs on the same images.
-
-    Shows the differences of all metrics, their significance, and the images with the largest differences.
-
-    Both runs are measured on the same images, so their differences are paired: an image that is hard for both cancels
-    out. A p-value is below 0.05 exactly if the interval excludes 0. A star in the table of categories marks a p-value
-    below 0.05 after adjustment for all categories.
-    """
-    from lvlm_ad.cli.terminal import Bars, print_comparison
-    from lvlm_ad.compare import compare_runs
-    from lvlm_ad.errors import ConfigError
-    from lvlm_ad.leaderboard import COMPARISON_FORMATS, compared_metrics, missing_metrics
-    from lvlm_ad.report.run_pages import write_comparison
-    from lvlm_ad.runs import only_run, read_run
-
-    if form is ComparisonFormat.table and (columns or output):
-        raise ConfigError("--columns and --output need --format csv or tex.")
-    if form is not ComparisonFormat.table and (json or html is not None):
-        raise ConfigError(f"--format {form.value} cannot be combined with --json or --html.")
-    if form is not ComparisonFormat.table:
-        # A wrong name is reported before anything is compared.
-        compared_metrics(columns)
-    runs = [read_run(only_run(folder)) for folder in (first, *others)]
-    if form is not ComparisonFormat.table:
-        pairs = [compare_runs(runs[0], one, resamples, across_conditions=across_conditions) for one in runs[1:]]
-        if missing := missing_metrics(pairs, columns):
-            shell.say(f"These runs do not have {' and '.join(missing)}.")
-        condition = runs[0].manifest.dataset.summary
-        return boards.write_text(COMPARISON_FORMATS[form.value](pairs, columns, condition), output)
-    if html is not None:
-        with Bars() as bars:
-            page = write_comparison(
-                runs,
-                html,
-                resamples=resamples,
-                across_conditions=across_conditions,
-                data=data,
-                pictures=pictures,
-                progress=bars,
-            )
-        return _name_page("comparison", page, json=json)
-    if len(others) > 1:
-        raise ConfigError("The terminal shows only two runs; to compare more, write a page with --html DIR.")
-    comparison = compare_runs(runs[0], runs[1], resamples, across_conditions=across_conditions)
-    if json:
-        return shell.print_json(asdict(replace(comparison, images=comparison.images[:images])))
-    return print_comparison(comparison, shell.table_console(shell.BOARD_WIDTH), images)
-
-
-def _name_page(kind: str, page: Path, *, json: bool) -> None:
+def name_page(kind: str, page: Path, *, json: bool) -> None:
+    """Say where a page is; with ``json`` also on stdout."""
     shell.say(f"{kind}: {page}")
     if json:
         shell.print_json({"page": str(page)})

@@ -10,6 +10,7 @@ from lvlm_ad.leaderboard.comparison_table import COMPARISON_FORMATS, compared_me
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.entries import Entry, outcomes, undefined_notes
 from lvlm_ad.leaderboard.formats import FORMATS, writable
+from lvlm_ad.leaderboard.group_table import GROUP_FORMATS, GroupTable, group_tables, metrics_by_group
 from lvlm_ad.leaderboard.published_board import published_board
 from lvlm_ad.leaderboard.published_columns import chosen_published
 from lvlm_ad.leaderboard.published_rows import Filters
@@ -19,6 +20,7 @@ __all__ = [
     "COLUMNS",
     "COMPARISON_FORMATS",
     "FORMATS",
+    "GROUP_FORMATS",
     "MODEL_FORMATS",
     "NUMBERS",
     "Board",
@@ -27,6 +29,7 @@ __all__ = [
     "Entry",
     "Filters",
     "Group",
+    "GroupTable",
     "MethodRow",
     "ModelTable",
     "category_table",
@@ -34,8 +37,10 @@ __all__ = [
     "chosen_columns",
     "chosen_published",
     "compared_metrics",
+    "group_tables",
     "make_board",
     "metrics_by_category",
+    "metrics_by_group",
     "metrics_by_model",
     "missing_metrics",
     "model_tables",
