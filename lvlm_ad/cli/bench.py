@@ -36,7 +36,11 @@ def bench(
     split: shell.Split = None,
     categories: shell.Categories = [],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most N images per category, good and anomalous in turn.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="At most N images per category, good and anomalous in turn; other views of their objects are added.",
+        ),
     ] = None,
     method: shell.Method = "regions",
     division: shell.Division = None,
