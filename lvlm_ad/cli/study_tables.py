@@ -51,16 +51,18 @@ def show_price(price: Mapping[str, Any], *, json: bool) -> None:
 
 
 def show_study(found: Study, folder: Path, parts: Iterable[Table | str], *, json: bool) -> None:
-    """Print the verdict of a study, and then tables and lines.
+    """Print the verdict of a study, what else it found, and then tables and lines.
 
     Args:
         found: the study.
         folder: where it is.
-        parts: what follows the verdict.
+        parts: what follows them.
         json: whether to print ``study.json`` with its folder on stdout.
     """
     console = shell.table_console(shell.BOARD_WIDTH)
     console.print(escaped(found.verdict))
+    for finding in found.findings:
+        console.print(escaped(f"- {finding}"))
     console.print()
     for part in parts:
         console.print(escaped(part) if isinstance(part, str) else part)

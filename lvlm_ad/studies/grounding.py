@@ -10,7 +10,7 @@ from lvlm_ad.log import Progress
 from lvlm_ad.studies.corruptions import SEVERITIES
 from lvlm_ad.studies.grounding_design import PARTS, SIZES, GroundingDesign, grounding_design
 from lvlm_ad.studies.grounding_figures import grounding_figures
-from lvlm_ad.studies.grounding_verdict import verdict
+from lvlm_ad.studies.grounding_verdict import findings, verdict
 from lvlm_ad.studies.images import chosen_images
 from lvlm_ad.studies.maps import StudyMaps
 from lvlm_ad.studies.pricing import total_price, without_asked
@@ -83,7 +83,7 @@ def study_grounding(
     with StudyMaps.opened(readings) as maps:
         figures = grounding_figures(readings, maps, design.parts)
     dumped = figures.model_dump(mode="json")
-    study = study_record("grounding", results, verdict(figures), dumped, design.left_out)
+    study = study_record("grounding", results, verdict(figures), dumped, design.left_out, findings(figures))
     study.write(design.study.folder)
     return study
 

@@ -1,4 +1,4 @@
-"""The verdict of a grounding study: one sentence on what it found in each of its parts."""
+"""The verdict of a grounding study: what it says first in a sentence, and what else it found."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.grounding_record import ContaminationFigures, GroundingFigures, MethodFigures
     from lvlm_ad.studies.record import Number
 
-__all__ = ["verdict"]
+__all__ = ["findings", "verdict"]
 
 _STEPS = {
-    "division": "cutting it into regions",
+    "division": "cutting the image into regions",
     "naming": "naming the wrong regions or none",
     "score": "the scores of named regions",
 }
 
 
 def verdict(figures: GroundingFigures) -> str:
-    """Say in a sentence what a grounding study found.
+    """Say in a sentence how many defects are hit and what loses most, or else what the study found first.
 
     Example:
         >>> from lvlm_ad.studies.grounding_record import GroundingFigures
@@ -28,27 +28,53 @@ def verdict(figures: GroundingFigures) -> str:
         ...     methods=[], marks=[], losses=[], resolution=[], corruptions=[], contamination=[], undefined=[]))
         'Nothing can be said yet: too few images were answered.'
     """
-    said = [*_places(figures), *_marks(figures), *_losses(figures), *_resolution(figures)]
-    said += [*_corruptions(figures), *_contamination(figures.contamination)]
-    if not said:
-        return "Nothing can be said yet: too few images were answered."
-    sentence = "; ".join(said) + "."
-    return sentence[0].upper() + sentence[1:]
+    first, _ = _said(figures)
+    return _sentence(", and ".join(first) or "nothing can be said yet: too few images were answered")
+
+
+def findings(figures: GroundingFigures) -> list[str]:
+    """Say in a sentence each what a grounding study found besides its verdict.
+
+    Example:
+        >>> from lvlm_ad.studies.grounding_record import GroundingFigures
+        >>> findings(GroundingFigures(
+        ...     methods=[], marks=[], losses=[], resolution=[], corruptions=[], contamination=[], undefined=[]))
+        []
+    """
+    _, others = _said(figures)
+    return [_sentence(one) for one in others]
+
+
+def _said(figures: GroundingFigures) -> tuple[list[str], list[str]]:
+    """Return what the verdict says, and what remains for the findings."""
+    first = [*_places(figures), *_losses(figures)]
+    others = [*_smallest(figures), *_marks(figures), *_resolution(figures)]
+    others += [*_corruptions(figures), *_contamination(figures.contamination)]
+    return (first, others) if first else (others[:1], others[1:])
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _places(figures: GroundingFigures) -> Iterator[str]:
-    """Say how many defects the base hits, or else the first method that names places; and how many of the smallest."""
-    rates = [(rate, one) for one in figures.methods if (rate := _of_all(one)) is not None]
-    if not rates:
-        return
-    rate, base = rates[0]
-    smallest = base.hits[0]
-    small = f", {_percent(smallest.rate.value or 0.0)} of those that cover {smallest.size} of the image"
-    yield f"{_percent(rate)} of the defects are hit ({base.method}){small if len(base.hits) > 2 else ''}"  # noqa: PLR2004
+    """Say how many defects are hit."""
+    if (one := _naming(figures)) is not None:
+        yield f"{_percent(one.hits[-1].rate.value or 0.0)} of the defects are hit ({one.method})"
 
 
-def _of_all(one: MethodFigures) -> float | None:
-    return one.hits[-1].rate.value if one.hits else None
+def _smallest(figures: GroundingFigures) -> Iterator[str]:
+    """Say how many of the smallest defects are hit, if defects have several sizes."""
+    one = _naming(figures)
+    if one is not None and len(one.hits) > 2:  # noqa: PLR2004 - one size and all sizes
+        smallest = one.hits[0]
+        rate = _percent(smallest.rate.value or 0.0)
+        yield f"{rate} of the defects that cover {smallest.size} of the image are hit ({one.method})"
+
+
+def _naming(figures: GroundingFigures) -> MethodFigures | None:
+    """Return the base if it names places, or else the first method that does."""
+    return next((one for one in figures.methods if one.hits and one.hits[-1].rate.value is not None), None)
 
 
 def _marks(figures: GroundingFigures) -> Iterator[str]:
@@ -67,8 +93,9 @@ def _losses(figures: GroundingFigures) -> Iterator[str]:
         return
     worst = max(found.steps[1:], key=lambda one: one.lost.value or 0.0)
     total = 1 - (found.steps[-1].value.value or 0.0)
-    lost = 100 * (worst.lost.value or 0.0)
-    yield f"of {100 * total:.0f} points of pixel AP that are lost, {lost:.0f} are lost by {_STEPS[worst.step]}"
+    if total > 0:
+        lost = 100 * (worst.lost.value or 0.0)
+        yield f"pixel AP loses most by {_STEPS[worst.step]} ({lost:.0f} of {100 * total:.0f} points lost)"
 
 
 def _resolution(figures: GroundingFigures) -> Iterator[str]:

@@ -134,6 +134,8 @@ class Study(Record):
     incomplete: a condition failed, or answers are unusable."""
     verdict: str
     """One sentence."""
+    findings: list[str] = []
+    """What else it found, a sentence each."""
     conditions: list[ConditionRecord]
     left_out: list[LeftOut] = []
     spent_usd: Amount = 0.0
@@ -202,7 +204,12 @@ class Study(Record):
 
 
 def study_record(
-    kind: str, results: StudyResults, verdict: str, figures: dict[str, Any], left_out: Sequence[LeftOut] = ()
+    kind: str,
+    results: StudyResults,
+    verdict: str,
+    figures: dict[str, Any],
+    left_out: Sequence[LeftOut] = (),
+    findings: Sequence[str] = (),
 ) -> Study:
     """Make the record of a study that ends now.
 
@@ -212,6 +219,7 @@ def study_record(
         verdict: one sentence.
         figures: what was measured: values that JSON can hold, without NaN.
         left_out: what the study does not measure.
+        findings: what else it found, a sentence each.
     """
     base = results.results[0]
     assert base.run is not None  # noqa: S101 - a study without its base is an error of its own
@@ -228,6 +236,7 @@ def study_record(
         seed=config.seed,
         state=_state(results),
         verdict=verdict,
+        findings=list(findings),
         conditions=[_condition(one) for one in results.results],
         left_out=list(left_out),
         spent_usd=results.spent,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import percent as in_percent
@@ -31,7 +30,7 @@ def stability_tables(figures: StabilityFigures) -> list[StudyTable]:
         *([_components(figures.components)] if figures.components else []),
         _votes(figures.votes),
         _spreads(figures.metrics),
-        *([_positions(figures.positions)] if figures.positions else []),
+        *(_positions(figures.positions) if figures.positions else ()),
     ]
     return [one for one in tables if one.rows]
 
@@ -155,8 +154,8 @@ def _spreads(metrics: dict[str, Spread]) -> StudyTable:
     return StudyTable("Metrics each time", note, ("Metric", "Each time, %", "SD, points", "Range, points"), rows)
 
 
-def _positions(place: PositionFigures) -> StudyTable:
-    rows = tuple(_position_rows(place))
+def _positions(place: PositionFigures) -> tuple[StudyTable, StudyTable]:
+    """Return how much numbers matter, and the numbers one by one."""
     p = (
         ""
         if place.p_value is None
@@ -164,13 +163,17 @@ def _positions(place: PositionFigures) -> StudyTable:
     )
     note = (
         f"{place.images} images under {place.numberings} numberings of the same regions. Preference: how much more "
-        f"often a region is named when it bears this number than on average, in points.{p}"
+        f"often a region is named when it bears a number than on average, in points.{p}"
     )
-    return StudyTable("Numbers of regions", note, ("Number", "Named, %", "Preference"), rows)
-
-
-def _position_rows(place: PositionFigures) -> Iterator[tuple[str, tuple[Cell, ...]]]:
-    for number, frequency, effect in zip(place.numbers, place.frequency, place.effect, strict=True):
-        yield str(number), (Cell(in_percent(frequency), value=frequency), points(effect))
-    yield "largest difference", (words(""), points(place.range))
-    yield "from one number to the next", (words(""), points(place.slope))
+    differences = (
+        ("largest difference", (points(place.range),)),
+        ("from one number to the next", (points(place.slope),)),
+    )
+    each = tuple(
+        (str(number), (Cell(in_percent(frequency), value=frequency), points(effect)))
+        for number, frequency, effect in zip(place.numbers, place.frequency, place.effect, strict=True)
+    )
+    return (
+        StudyTable("Numbers of regions", note, ("Between numbers", "Preference"), differences),
+        StudyTable("Numbers of regions, one by one", note, ("Number", "Named, %", "Preference"), each),
+    )

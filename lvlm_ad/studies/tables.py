@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "StudyTable", "amount", "count", "decimal", "percent", "points", "seconds", "variance", "words"]
 
 
+_MANY_ROWS = 30
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table.
@@ -47,6 +50,11 @@ class StudyTable:
     note: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+    @property
+    def long(self) -> bool:
+        """Whether it has so many rows that the page shows them only when asked."""
+        return len(self.rows) > _MANY_ROWS
 
     @property
     def reasons(self) -> str:

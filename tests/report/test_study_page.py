@@ -51,6 +51,7 @@ def test_nothing_of_a_stranger_is_markup():
     figures = figures.model_copy(update={"factors": [factor], "auroc": noise})
     condition = study.conditions[0].model_copy(update={"name": HOSTILE, "level": HOSTILE, "problem": HOSTILE})
     changes = {"model": HOSTILE, "method": HOSTILE, "dataset": HOSTILE, "verdict": HOSTILE, "conditions": [condition]}
+    changes |= {"findings": [HOSTILE]}
     changed = study.model_copy(update={**changes, "figures": figures.model_dump(mode="json")})
     text = study_page(changed)
     assert "$x_1$" not in STUDY_FORMATS["tex"](changed)
@@ -124,6 +125,30 @@ def test_the_page_is_quiet_fits_and_has_no_barrier(page, open_page, width, schem
     assert min(sizes) >= 9
 
 
+def test_findings_stand_between_the_verdict_and_the_figures():
+    """Each finding is a line of a list; a study without any has no list."""
+    study = Study.read(FROZEN / "grounding")
+    assert 'class="findings"' not in study_page(study)
+    text = study_page(study.model_copy(update={"findings": ["Marks do nothing.", "Nothing else."]}))
+    found = text.index('<ul class="findings"><li>Marks do nothing.</li><li>Nothing else.</li></ul>')
+    assert text.index('class="verdict"') < found < text.index('id="figures"')
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("page", ["grounding"], indirect=True)
+def test_a_long_table_opens_when_asked_and_in_print(page, open_page):
+    """A table of more than 30 rows is closed until its line is chosen by keyboard; a printed page shows it."""
+    shown = open_page(page).page
+    summary, table = shown.locator("summary"), shown.locator("details .scroll")
+    assert summary.all_inner_texts() == ["Each map"]
+    assert not table.is_visible()
+    shown.emulate_media(media="print")
+    assert table.is_visible()
+    shown.emulate_media(media="screen")
+    summary.press("Enter")
+    assert table.is_visible()
+
+
 @pytest.mark.heavy
 def test_tables_are_reached_by_keyboard_and_printed_whole(page, open_page):
     """Tab reaches the links and every table that scrolls; a printed page cuts no table."""
@@ -134,7 +159,9 @@ def test_tables_are_reached_by_keyboard_and_printed_whole(page, open_page):
         reached.add(
             shown.evaluate("document.activeElement.getAttribute('aria-labelledby') ?? document.activeElement.href")
         )
-    tables = shown.evaluate("[...document.querySelectorAll('.scroll')].map(one => one.getAttribute('aria-labelledby'))")
+    tables = shown.evaluate(
+        "[...document.querySelectorAll('.scroll:not(details .scroll)')].map(one => one.getAttribute('aria-labelledby'))"
+    )
     assert tables
     assert set(tables) <= reached
     shown.emulate_media(media="print")

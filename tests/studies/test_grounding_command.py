@@ -28,12 +28,21 @@ def options(grounded):
 
 
 def test_the_verdict_comes_first(lvlm_ad_command, options):
-    """The first lines are the verdict; tables of methods, marks, losses and the screen follow, and what is left out."""
+    """The verdict, then other findings, tables of methods, marks, losses and the screen, and what is left out."""
     done = lvlm_ad_command("study", "grounding", *options(blind=0.005), *SMALL)
     assert done.returncode == 0, done.stderr
-    first = done.stdout.splitlines()[0]
-    assert re.match(r"\d+ % of the defects are hit \(regions, marked\)", first)
-    for text in ("nothing suggests", "normal area named", "score of anomalous", "by division", "contamination screen"):
+    first, *others = done.stdout.splitlines()
+    assert re.fullmatch(r"\d+ % of the defects are hit \(regions, marked\), and pixel AP loses most by .*\.", first)
+    findings = others[: others.index("")]
+    assert findings
+    assert all(one.startswith("- ") for one in findings)
+    for text in (
+        "- Nothing suggests",
+        "normal area named",
+        "score of anomalous",
+        "by division",
+        "contamination screen",
+    ):
         assert text in done.stdout, done.stdout
     assert "Not asked: boxes (Grounded cannot be inspected with --method boxes" in done.stdout
     assert "Not asked: corruptions (not asked for)." in done.stdout
