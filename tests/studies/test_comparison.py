@@ -171,7 +171,7 @@ def test_studies_of_efficiency_are_compared(models):
     words = EfficiencyFigures.model_validate(Study.read(folders[0]).figures).rows[0].words
     assert row(found, AUROC, words).difference.value == 0.0
     assert row(found, "USD per image", words).difference.value == pytest.approx(-0.00102)
-        assert found.verdict.startswith("Which one is better is not decided")
+    assert found.verdict.startswith("Which one is better is not decided")
 
 
 def test_the_command_prints_a_verdict_and_a_table(made, lvlm_ad_command):
