@@ -149,7 +149,9 @@ def test_a_tree_is_read_or_its_damage_reported(trees, tree):
     elif expected.get("found_by") == "check":
         check_numbers(report.dataset, expected, root)
     if not errors and tree not in REFUSED_WITH_A_SHOT:
-        assert set(warnings) <= set(load_dataset(name, root).remarks)
+        # Loading counts images without a mask in a note of its own.
+        told = [one for one in warnings if "no masks, though other categories" not in one]
+        assert set(told) <= set(load_dataset(name, root).remarks)
     for split, counts in expected.get("splits", {}).items():
         unlabelled = load_dataset(name, root, split=split.replace("_", "-"))
         assert Counter(one.category for one in unlabelled) == counts
