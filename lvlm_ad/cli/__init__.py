@@ -18,6 +18,7 @@ from lvlm_ad.cli.inspect import inspect
 from lvlm_ad.cli.methods import methods
 from lvlm_ad.cli.models import doctor, models
 from lvlm_ad.cli.plugins import check_backend, check_baseline, check_method, new_backend, new_baseline, new_method
+from lvlm_ad.cli.recommend import recommend
 from lvlm_ad.cli.runs import leaderboard, report
 from lvlm_ad.cli.score import score
 from lvlm_ad.cli.study import study
@@ -52,7 +53,7 @@ def root(
 
 # A command has the name of its function, with dashes.
 for command in (
-    *(bench, ask, inspect, regions, leaderboard, report, compare, score),
+    *(bench, ask, inspect, regions, leaderboard, report, compare, score, recommend),
     *(models, methods, new_backend, new_baseline, new_method, check_backend, check_baseline, check_method, doctor),
 ):
     app.command()(command)

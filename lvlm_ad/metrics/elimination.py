@@ -55,6 +55,10 @@ class ScoreTable:
         found = [np.flatnonzero(known & (self.categories == name)) for name in np.unique(self.categories)]
         return [at for at in found if min(self.labels[at].sum(), (~self.labels[at]).sum()) >= _FEWEST]
 
+    def objects_of(self, images: NDArray[np.intp]) -> NDArray[np.intp] | None:
+        """Return which object each of some images shows, numbered from 0; None: each image is by itself."""
+        return None if self.objects is None else np.unique(self.objects[images], return_inverse=True)[1]
+
 
 @dataclass(frozen=True)
 class Drop:
@@ -148,7 +152,7 @@ def difference_bounds(table: ScoreTable, first: int, second: int, z: float) -> t
         return 1.0, 1.0
     labels = [table.labels[at] for at in places]
     ours, theirs = ([table.scores[one, at] for at in places] for one in (first, second))
-    objects = [] if table.objects is None else [np.unique(table.objects[at], return_inverse=True)[1] for at in places]
+    objects = [table.objects_of(at) for at in places]
     found = mean_auroc_difference(labels, ours, theirs, objects)
     if found.interval is None or found.difference is None:
         return 1.0, 1.0

@@ -23,6 +23,8 @@ from lvlm_ad.studies.grounding_record import GroundingFigures
 from lvlm_ad.studies.images import StudyImages, chosen_images
 from lvlm_ad.studies.maps import MapDifferences, StudyMaps
 from lvlm_ad.studies.readings import Readings
+from lvlm_ad.studies.recommend_record import Recommendation
+from lvlm_ad.studies.recommendation import RecommendOptions, price_recommend, recommend
 from lvlm_ad.studies.record import Number, Study, study_record
 from lvlm_ad.studies.runner import Result, StudyResults, forecast_study, run_study
 from lvlm_ad.studies.stability import StabilityOptions, price_stability, study_stability
@@ -41,6 +43,8 @@ __all__ = [
     "MapDifferences",
     "Number",
     "Readings",
+    "RecommendOptions",
+    "Recommendation",
     "Result",
     "StabilityFigures",
     "StabilityOptions",
@@ -60,7 +64,9 @@ __all__ = [
     "forecast_study",
     "price_efficiency",
     "price_grounding",
+    "price_recommend",
     "price_stability",
+    "recommend",
     "run_study",
     "study_efficiency",
     "study_grounding",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.condition import Condition, StudyDesign
     from lvlm_ad.workers import Workers
 
-__all__ = ["Result", "StudyResults", "forecast_study", "run_study"]
+__all__ = ["Result", "StudyResults", "forecast_study", "run_study", "study_progress"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def run_study(design: StudyDesign, progress: Progress | None = None, workers: Wo
         LvlmAdError: the base failed, so nothing can be said; every answer so far is kept.
         KeyboardInterrupt: Ctrl-C during the base, likewise.
     """
-    reports = _StudyProgress(progress or Progress())
+    reports = study_progress(progress)
     plans = [design.plan_of(condition) for condition in design.conditions]
     results: list[Result] = []
     interrupted = False
@@ -112,7 +112,7 @@ def forecast_study(
     Returns:
         Each condition with what ``lvlm_ad.evaluate.forecast.forecast`` returns for it.
     """
-    reports = _StudyProgress(progress or Progress())
+    reports = study_progress(progress)
     plans = [design.plan_of(condition) for condition in design.conditions]
     forecasts = []
     for condition, plan in zip(design.conditions, plans, strict=True):
@@ -130,8 +130,13 @@ def _refuse_twin(result: Result, earlier: Sequence[Result]) -> None:
         raise ConfigError(f"The conditions {twin.condition.name} and {result.condition.name} are the same bench.")
 
 
+def study_progress(progress: Progress | None) -> _StudyProgress:
+    """Return reports that name the condition, and show a note only once in all studies that they are given to."""
+    return progress if isinstance(progress, _StudyProgress) else _StudyProgress(progress or Progress())
+
+
 class _StudyProgress(Progress):
-    """Names the condition in each report, and shows a note only once in a study.
+    """Names the condition in each report, and shows a note only once.
 
     Attributes:
         stage: the condition that runs now.

@@ -1,0 +1,146 @@
+"""``lvlm-ad recommend``: which model and method to take."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lvlm_ad.cli import shell
+from lvlm_ad.workers import Workers
+
+if TYPE_CHECKING:
+    from lvlm_ad.studies import Recommendation
+
+
+@shell.guarded
+def recommend(
+    budget: Annotated[float, typer.Option(min=0, metavar="USD", help="Most that all questions together may cost.")],
+    models: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model preset, plugin, preset file or your own class; may be repeated.  [default: a few whose key is "
+            "set or whose server runs here]",
+        ),
+    ] = [],
+    dataset: shell.DatasetName = None,
+    data: shell.DataFolder = None,
+    split: shell.Split = None,
+    categories: shell.Categories = [],
+    methods: Annotated[
+        list[str],
+        typer.Option("--method", help="Method, or FILE.py with your own; may be repeated.  [default: regions]"),
+    ] = [],
+    margin: Annotated[
+        float, typer.Option(metavar="POINTS", help="Differences in image AUROC, in percent, that do not matter.")
+    ] = 2.0,
+    name: Annotated[
+        str, typer.Option(help="Name of the folder in OUT/studies.  [default: recommend and the data set]")
+    ] = "",
+    division: shell.Division = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
+    protocol: shell.Protocol = "default",
+    settings: shell.Settings = [],
+    out: shell.Out = Path("runs"),
+    concurrency: shell.Concurrency = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for images and reference images.")] = 0,
+    retry_failed: shell.RetryFailed = False,
+    dry_run: shell.DryRun = False,
+    json: shell.Json = False,
+) -> None:
+    """Find out which model and method to take for your images, at a fraction of what asking all of them costs.
+
+    Every model is asked with every method about a few labelled images. Those that are surely worse, or surely not
+    better by more than --margin and as dear, are asked no further; the others are asked about twice as many, until one
+    is left, the rest are within the margin, or the budget or the images are used up. Answers are shared with bench, and
+    the same command continues after an interruption. OUT/studies/NAME gets recommend.json and the runs.
+
+    Exit status: 0 every image answered; 3 a model failed or some answers are missing; 2 bad usage, configuration or
+    data; 130 interrupted, after what can be said so far.
+    """
+    from lvlm_ad.cli.terminal import Bars
+    from lvlm_ad.evaluate import RunConfig
+    from lvlm_ad.studies import RecommendOptions, price_recommend
+    from lvlm_ad.studies import recommend as find
+
+    config = RunConfig(
+        models=models,
+        dataset=dataset,
+        data=data,
+        split=split,
+        categories=categories,
+        protocol=protocol,
+        settings=shell.merged_settings(settings, division=division, prompt=prompt),
+        out=out,
+        concurrency=concurrency,
+        max_cost=budget,
+        seed=seed,
+        resamples=0,
+        retry_failed=retry_failed,
+    )
+    options = RecommendOptions(tuple(methods), margin / 100, name)
+    with ExitStack() as stack:
+        workers = stack.enter_context(closing(Workers()))
+        bars = stack.enter_context(Bars())
+        if dry_run:
+            price = price_recommend(config, options, bars, workers)
+        else:
+            found = find(config, options, bars, workers)
+    if dry_run:
+        _show_price(price, json=json)
+        return
+    _show(found, out / "studies" / found.name, json=json)
+    if found.stop == "interrupted":
+        raise KeyboardInterrupt
+    if not found.complete:
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
+
+
+def _show_price(price: dict[str, Any], *, json: bool) -> None:
+    from lvlm_ad.cli.study_tables import show_price
+    from lvlm_ad.leaderboard import usd
+
+    show_price(price, json=json)
+    if not json:
+        every = "unknown" if price["all_rounds_usd"] is None else f"about {usd(price['all_rounds_usd'])} USD"
+        rounds = ", ".join(map(str, price["rounds"]))
+        shell.show(
+            f"This is the first round. Rounds of {rounds} images, if nobody leaves: {every}; the budget of "
+            f"{usd(price['budget_usd'])} USD caps them."
+        )
+
+
+def _show(found: Recommendation, folder: Path, *, json: bool) -> None:
+    """Print the recommendation and a row for each candidate, the best first."""
+    from lvlm_ad.cli.study_tables import NONE, percent, table
+    from lvlm_ad.escape import escaped
+    from lvlm_ad.leaderboard import usd
+
+    console = shell.table_console(shell.BOARD_WIDTH)
+    console.print(escaped(found.sentence))
+    console.print()
+    rows = table("candidate", "image AUROC", "USD an image", "images", "at most below the best", "left in round")
+    for one in sorted(found.candidates, key=lambda one: (one.name != found.choice, -(one.image_auroc.value or 0.0))):
+        rows.add_row(
+            escaped(one.words),
+            percent(one.image_auroc),
+            NONE if one.usd_per_image.value is None else usd(one.usd_per_image.value),
+            str(one.images),
+            f"{100 * one.loss:.1f} points" if one.loss < 1 else NONE,
+            NONE if one.left_in_round is None else str(one.left_in_round),
+        )
+    console.print(rows)
+    for one in found.candidates:
+        if one.reason:
+            console.print(escaped(f"{one.name} left: {one.reason}."))
+        if one.answered < one.images:
+            console.print(escaped(f"{one.name}: {one.images - one.answered} images have no usable answer."))
+    if found.stop == "budget":
+        console.print("The budget ended it; the same command with a higher --budget continues.")
+    shell.say(f"recommendation: {folder}")
+    if json:
+        shell.print_json({"dir": str(folder), **found.model_dump(mode="json")})
