@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.errors import ConfigError, LvlmAdError
+from lvlm_ad.evaluate.bench_series import BenchSeries
 from lvlm_ad.leaderboard import usd
 from lvlm_ad.log import Progress, event
 from lvlm_ad.metrics.elimination import Race, ScoreTable, after_round, critical_z
@@ -101,7 +102,7 @@ class Rounds:
         lost: candidate -> the round in which it failed, and why.
         sizes: the images of each round so far.
         left: the candidates that were left after each round.
-        spent: USD.
+        spent: USD, also on candidates that failed, and before an interruption.
     """
 
     name: str
@@ -141,14 +142,18 @@ class Rounds:
             ConfigError: the first round costs more than the budget, or no candidate could be asked.
             KeyboardInterrupt: Ctrl-C in the first round, of which nothing can be said yet.
         """
+        with BenchSeries.started(self.config, self.workers, self.progress.note) as series:
+            return self._run(series)
+
+    def _run(self, series: BenchSeries) -> Stop:
         planned = round_sizes(len(self.images.dataset), len(self.images.dataset.categories))
         z = critical_z(len(self.candidates), len(planned))
         for size in planned:
-            affordable = self._affordable(size)
-            if affordable is None:
-                return "budget"
             try:
-                self._ask(affordable)
+                affordable = self._affordable(size)
+                if affordable is None:
+                    return "budget"
+                self._ask(affordable, series)
             except KeyboardInterrupt:
                 if not self.sizes:
                     raise
@@ -181,7 +186,7 @@ class Rounds:
         more = int((size - before) * max(self.budget, 0.0) / price)
         return before + more if more >= _OF_CATEGORY else None
 
-    def _ask(self, size: int) -> None:
+    def _ask(self, size: int, series: BenchSeries) -> None:
         """Ask every candidate that is left; one that fails leaves.
 
         Raises:
@@ -189,15 +194,14 @@ class Rounds:
         """
         found: dict[int, Readings] = {}
         for one in self.race.left:
-            config = replace(self.config, max_cost=max(self.budget, 0.0))
-            design = design_of(self.name, config, self.images, size, [self.candidates[one]])
+            design = design_of(self.name, self.config, self.images, size, [self.candidates[one]])
             try:
-                results = run_study(design, self.progress, self.workers)
+                found[one] = Readings.of(run_study(design, self.progress, self.workers, series))
             except LvlmAdError as error:
                 self._lose(one, str(error))
                 continue
-            self.spent += results.spent
-            found[one] = Readings.of(results)
+            finally:
+                self.spent = series.spent
             if (why := _unusable(found[one])) is not None:
                 self._lose(one, why)
         self.readings |= found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ class StudyResults:
     Attributes:
         design: the study.
         results: of each condition, in order.
-        spent: USD that it cost now; stored answers cost nothing.
+        spent: USD that it cost now, with what its series cost before; stored answers cost nothing.
         interrupted: whether Ctrl-C ended it; conditions after that have no run.
     """
 
@@ -58,7 +59,12 @@ class StudyResults:
         return [one for one in self.results if one.condition.factor == factor and one.run is not None]
 
 
-def run_study(design: StudyDesign, progress: Progress | None = None, workers: Workers | None = None) -> StudyResults:
+def run_study(
+    design: StudyDesign,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+    series: BenchSeries | None = None,
+) -> StudyResults:
     """Run the conditions of a study in their order.
 
     Stored answers are never asked for again, so the same study continues after an interruption. A model is built once
@@ -69,6 +75,7 @@ def run_study(design: StudyDesign, progress: Progress | None = None, workers: Wo
         design: the study.
         progress: receives reports on how far it has come.
         workers: see ``bench``.
+        series: the benches that these are a part of, which share ``max_cost``; None: the study's own.
 
     Raises:
         ConfigError: a condition has a wrong name or setting, or measures the same as another one.
@@ -79,15 +86,16 @@ def run_study(design: StudyDesign, progress: Progress | None = None, workers: Wo
     plans = [design.plan_of(condition) for condition in design.conditions]
     results: list[Result] = []
     interrupted = False
-    with BenchSeries.started(design.config_of(design.conditions[0]), workers, reports.note) as series:
+    own = BenchSeries.started(design.config_of(design.conditions[0]), workers, reports.note)
+    with own if series is None else nullcontext(series) as benches:
         for index, (condition, plan) in enumerate(zip(design.conditions, plans, strict=True)):
             if interrupted:
                 results.append(Result(condition, plan, None, "interrupted before it began"))
                 continue
             reports.stage = f"{index + 1}/{len(plans)} {condition.name}"
-            series.keep_only(plan.models)
+            benches.keep_only(plan.models)
             try:
-                result = Result(condition, plan, bench_plan(plan, reports, workers, series)[0])
+                result = Result(condition, plan, bench_plan(plan, reports, workers, benches)[0])
             except KeyboardInterrupt:
                 if condition.is_base:
                     raise
@@ -101,7 +109,7 @@ def run_study(design: StudyDesign, progress: Progress | None = None, workers: Wo
             _refuse_twin(result, results)
             results.append(result)
             event("condition", study=design.name, condition=condition.name, problem=result.problem)
-        return StudyResults(design, tuple(results), series.spent, interrupted)
+        return StudyResults(design, tuple(results), benches.spent, interrupted)
 
 
 def forecast_study(

@@ -196,3 +196,24 @@ def test_a_killed_recommendation_goes_on(models, asked, lvlm_ad_process, tmp_pat
     done = lvlm_ad_process("recommend", *options)
     assert done.returncode == 0, done.stderr
     assert len(asked()) <= 82, "two questions at most were under way when it was killed"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT to a child is POSIX's")
+def test_an_interruption_says_what_is_known(models, asked, tmp_path):
+    """Ctrl-C in the second round ends with what the first one said, and counts what both cost."""
+    config = models(one={**GOOD, "pause": 0.1}, two={**GOOD, "pause": 0.1})
+    command = [sys.executable, "-m", "lvlm_ad", "recommend", *options_of(config, 1)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while len(asked()) < 44 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert shown.startswith("Take "), shown
+    found = Recommendation.model_validate_json(
+        (config.out / "studies" / "recommend-folder" / "recommend.json").read_text()
+    )
+    assert (found.stop, len(found.rounds), found.asked) == ("interrupted", 1, 40)
+    assert found.spent_usd == pytest.approx(len(asked()) * 0.00102, rel=0.05)
