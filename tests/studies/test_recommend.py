@@ -22,6 +22,8 @@ from tests.studies.conftest import write
 
 PRICED = {"price_input": 1, "price_output": 1, "image_tokens": "fixed 500"}
 GOOD = {**PRICED, "sharpness": 0.5}
+OTHER = {**GOOD, "own": 0.11}
+"""As good, but with answers of its own: models with the same options share theirs."""
 BLIND = {**PRICED, "sharpness": 0.0, "points": False}
 
 
@@ -65,7 +67,7 @@ def test_equal_models_are_asked_about_all_images(models):
 
 def test_the_budget_holds_over_all_rounds(models, asked):
     """No question is asked that could exceed the budget; less than the first round costs is refused."""
-    config = models(one=GOOD, two=GOOD)
+    config = models(one=GOOD, two=OTHER)
     first = price_recommend(replace(config, max_cost=1.0))
     assert (first["to_ask"], first["rounds"], len(asked())) == (40, [20, 40], 0)
     with pytest.raises(ConfigError, match="more than the budget of"):
@@ -186,7 +188,7 @@ def test_the_command_prints_the_sentence_and_a_table(lvlm_ad_command, models):
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_a_killed_recommendation_goes_on(models, asked, lvlm_ad_process, tmp_path):
     """Killed in its first round, the same command asks only what is missing."""
-    options = options_of(models(one={**GOOD, "pause": 0.05}, two={**GOOD, "pause": 0.05}), 1)
+    options = options_of(models(one={**GOOD, "pause": 0.05}, two={**OTHER, "pause": 0.05}), 1)
     process = subprocess.Popen([sys.executable, "-m", "lvlm_ad", "recommend", *options], cwd=tmp_path)
     until = time.monotonic() + 120
     while len(asked()) < 30 and time.monotonic() < until:
@@ -195,14 +197,14 @@ def test_a_killed_recommendation_goes_on(models, asked, lvlm_ad_process, tmp_pat
     assert process.wait(60) == -signal.SIGKILL
     done = lvlm_ad_process("recommend", *options)
     assert done.returncode == 0, done.stderr
-    assert len(asked()) <= 82, "two questions at most were under way when it was killed"
+    assert 80 <= len(asked()) <= 82, "two questions at most were under way when it was killed"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT to a child is POSIX's")
 def test_an_interruption_says_what_is_known(models, asked, tmp_path):
     """Ctrl-C in the second round ends with what the first one said, and counts what both cost."""
-    config = models(one={**GOOD, "pause": 0.1}, two={**GOOD, "pause": 0.1})
+    config = models(one={**GOOD, "pause": 0.1}, two={**OTHER, "pause": 0.1})
     command = [sys.executable, "-m", "lvlm_ad", "recommend", *options_of(config, 1)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
