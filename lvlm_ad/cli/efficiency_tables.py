@@ -85,7 +85,7 @@ def _steps(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[str]:
     for place, one in enumerate(() if front is None else front.steps):
         price, start = one.cost_per_point, "above chance" if place == 0 else "more"
         cost = f"has no price: {price.reason}" if price.value is None else f"costs {_usd(price)}"
-        gain = NONE if one.gain.value is None else f"{100 * one.gain.value:.1f} points {start}"
+        gain = NONE if one.gain.value is None else f"{100 * one.gain.value:z.1f} points {start}"
         yield f"Along the front, {words[one.condition]}: {gain}; each {cost}."
 
 
@@ -107,7 +107,7 @@ def _votes(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[str]:
     """Say what the mean of several answers gives."""
     for one in figures.votes:
         for vote in one.votes[1:]:
-            gain = NONE if vote.gain.value is None else f"{100 * vote.gain.value:+.1f} points{ends(vote.gain, 100)}"
+            gain = NONE if vote.gain.value is None else f"{100 * vote.gain.value:+z.1f} points{ends(vote.gain, 100)}"
             price = f"{vote.k} times the price"
             yield f"{words[one.condition]}: the mean of {vote.k} answers changes image AUROC by {gain}, at {price}."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvlm_ad.cli.study_tables import NONE, ends, missing_lines, number, percent, show_study, table
+from lvlm_ad.cli.study_tables import NONE, ends, missing_lines, percent, show_study, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def _losses(figures: GroundingFigures) -> Iterator[Table | str]:
     for one in figures.losses:
         lost = [_plain_points(step.lost) for step in one.steps[1:]]
         left = one.steps[-1].value.value
-        name = "pixel AP" if one.metric == "pixel_ap" else "pixel AUPRO"
+        name = "pixel AP" if one.metric == "pixel_ap" else "AUPRO"
         rows.add_row(one.method, name, *lost, NONE if left is None else f"{100 * left:.1f}")
     yield rows
 
@@ -71,7 +71,11 @@ def _curves(figures: GroundingFigures) -> Iterator[Table | str]:
         yield ""
         rows = table("size", "image AUROC", "change", "pixel AP", "USD", "s")
         for point in figures.resolution:
-            cells = (percent(point.auroc), _points(point.change), percent(point.pixel_ap))
+            cells = (
+                percent(point.auroc),
+                "base" if point.condition == "base" else _points(point.change),
+                percent(point.pixel_ap),
+            )
             rows.add_row(f"{point.level} px", *cells, *_price(point))
         yield rows
         yield ""
@@ -121,13 +125,12 @@ def _price(point: PointFigures) -> tuple[str, str]:
 
 
 def _change(one: Number) -> str:
-    sign = "+" if (one.value or 0.0) >= 0 else ""
-    return f"{sign}{number(one)}"
+    return NONE if one.value is None else f"{one.value:+z.3f}{ends(one, 1, 3)}"
 
 
 def _points(one: Number) -> str:
-    return NONE if one.value is None else f"{100 * one.value:+.1f}{ends(one, 100)}"
+    return NONE if one.value is None else f"{100 * one.value:+z.1f}{ends(one, 100)}"
 
 
 def _plain_points(one: Number) -> str:
-    return NONE if one.value is None else f"{100 * one.value:.1f}{ends(one, 100)}"
+    return NONE if one.value is None else f"{100 * one.value:z.1f}{ends(one, 100)}"

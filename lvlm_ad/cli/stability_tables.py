@@ -52,7 +52,7 @@ def _factor_row(one: FactorFigures) -> tuple[str, ...]:
         NONE if total is None else f"{max(total, 0.0) ** 0.5:.3f}",
         percent(one.share),
         number(max(maps, key=lambda level: level.value or 0.0)) if maps else NONE,
-        f"{100 * min(changes):+.1f} to {100 * max(changes):+.1f}" if changes else NONE,
+        f"{100 * min(changes):+z.1f} to {100 * max(changes):+z.1f}" if changes else NONE,
     )
 
 
@@ -68,7 +68,7 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
     most = [one for one in figures.votes if one.how == "mean" and one.k > 1]
     if most:
         vote = most[-1]
-        gain = "unknown" if vote.gain.value is None else f"{100 * vote.gain.value:+.1f} points{ends(vote.gain, 100)}"
+        gain = "unknown" if vote.gain.value is None else f"{100 * vote.gain.value:+z.1f} points{ends(vote.gain, 100)}"
         lines.append(f"The mean of {vote.k} answers changes image AUROC by {gain}, at {vote.k} times the price.")
     if (place := figures.positions) is not None:
         p = "" if place.p_value is None else f", p = {place.p_value:.3f}"

@@ -30,9 +30,10 @@ def show_comparison(found: StudyComparison) -> None:
 
 def _row(one: StudyDifference) -> tuple[str, ...]:
     ends = one.difference.interval
-    interval = (
-        one.difference.reason or NONE if ends is None else f"{_text(one, ends[0], '+')} to {_text(one, ends[1], '+')}"
-    )
+    interval = one.difference.reason or NONE
+    if ends is not None:
+        low, high = (_text(one, end, "+") for end in ends)
+        interval = NONE if low == high else f"{low} to {high}"
     difference = f"{_text(one, one.difference.value, '+')}{'*' * one.sure}{'~' * (not one.paired)}"
     name = ", ".join(filter(None, [one.name, one.part, "%" if one.unit == "percent" else ""]))
     return name, _text(one, one.first), _text(one, one.second), difference, interval, str(one.images)
@@ -44,4 +45,4 @@ def _text(one: StudyDifference, value: float | None, sign: str = "") -> str:
     sign = sign if value else ""
     if one.unit == "usd":
         return f"{'-' if value < 0 else sign}{usd(abs(value))}"
-    return f"{(100 if one.unit == 'percent' else 1) * value:{sign}.{_DIGITS[one.unit]}f}"
+    return f"{(100 if one.unit == 'percent' else 1) * value:{sign}z.{_DIGITS[one.unit]}f}"

@@ -103,19 +103,16 @@ def table(*heads: str) -> Table:
 
 
 def ends(one: Number, factor: float = 1.0, digits: int = 1) -> str:
-    """Write an interval in brackets, times a factor; empty if there is none."""
-    return (
-        ""
-        if one.interval is None
-        else " [{0:.{2}f}, {1:.{2}f}]".format(*(factor * end for end in one.interval), digits)
-    )
+    """Write an interval in brackets, times a factor; empty if there is none, or if both ends are written alike."""
+    low, high = (f"{factor * end:z.{digits}f}" for end in one.interval or (0.0, 0.0))
+    return "" if low == high else f" [{low}, {high}]"
 
 
 def percent(one: Number) -> str:
     """Write a fraction in percent, with its interval."""
-    return NONE if one.value is None else f"{100 * one.value:.1f} %{ends(one, 100)}"
+    return NONE if one.value is None else f"{100 * one.value:z.1f} %{ends(one, 100)}"
 
 
 def number(one: Number, digits: int = 3) -> str:
     """Write a number with its interval."""
-    return NONE if one.value is None else f"{one.value:.{digits}f}{ends(one, 1.0, digits)}"
+    return NONE if one.value is None else f"{one.value:z.{digits}f}{ends(one, 1.0, digits)}"

@@ -47,7 +47,7 @@ def usd(value: float | None) -> str:
     """
     if value is None:
         return UNKNOWN
-    return f"{value:.2f}" if value >= 1 or value == 0 else format(Decimal(f"{value:.2g}"), "f")
+    return f"{value:z.2f}" if value >= 1 or value == 0 else format(Decimal(f"{value:.2g}"), "f")
 
 
 def _rank(ends: tuple[int, int] | None) -> str:

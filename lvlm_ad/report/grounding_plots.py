@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, as_plot, new_axes
 from lvlm_ad.report.study_plots import SERIES, Bar, Explained, bars, in_words, points, tick
-from lvlm_ad.runs import metric_title
 from lvlm_ad.studies.grounding_tables import SCREENS
+from lvlm_ad.studies.tables import title
 
 if TYPE_CHECKING:
     from lvlm_ad.studies import GroundingFigures
@@ -48,7 +48,9 @@ def _hits(methods: Sequence[MethodFigures]) -> Explained | None:
     """Draw the hit rate over the size of the defect, a line for each of the first methods that name places."""
     shown = [one for one in methods if one.hits][: len(SERIES)]
     sizes = [size for size in dict.fromkeys(hit.size for one in shown for hit in one.hits) if size != "all"]
-    figure, axes = new_axes("size of the defect, share of the image", "defects hit, %", size=(4.0, 3.4))
+    figure, axes = new_axes(
+        "size of the defect, share of the image", "defects hit, %", size=(4.0, 3.0 + 0.12 * len(shown))
+    )
     said = []
     for place, one in enumerate(shown):
         drawn = [
@@ -57,7 +59,7 @@ def _hits(methods: Sequence[MethodFigures]) -> Explained | None:
             if hit.size in sizes and (bar := Bar.of(f"{one.method}, {hit.size}", hit.rate)) is not None
         ]
         shift = 0.09 * (place - (len(shown) - 1) / 2)
-        points(axes, [at + shift for at, _ in drawn], [bar for _, bar in drawn], SERIES[place], str(place + 1))
+        points(axes, [at + shift for at, _ in drawn], [bar for _, bar in drawn], SERIES[place], tick(one.method))
         said += [bar for _, bar in drawn]
     if not said:
         return None
@@ -68,7 +70,7 @@ def _hits(methods: Sequence[MethodFigures]) -> Explained | None:
         "falls there, the model does not see them."
     )
     alt = f"Defects hit by their size, in percent: {in_words(said)}."
-    return Explained(as_plot("hits", "Which defects are hit", alt, figure), words, tuple(one.method for one in shown))
+    return Explained(as_plot("hits", "Which defects are hit", alt, figure), words)
 
 
 def _methods(methods: Sequence[MethodFigures]) -> Explained | None:
@@ -90,19 +92,19 @@ def _losses(losses: Sequence[LossFigures], metric: str) -> Explained | None:
     shown = [(one, steps) for one in losses if one.metric == metric and (steps := _known(one)) is not None]
     if not shown:
         return None
-    title = metric_title(metric)
-    figure, axes = new_axes(f"{title}, %", "", size=(4.0, 1.5 + 0.4 * len(shown)))
+    name = title(metric)
+    figure, axes = new_axes(f"{name}, %", "", size=(4.0, 1.5 + 0.4 * len(shown)))
     said = []
     for row, (one, (reached, lost)) in enumerate(shown):
         axes.barh([row], [reached.value], height=0.6, color=GOOD, alpha=0.55, label="reached" if row == 0 else None)
         left = reached.value
-        for step, (name, colour) in _LOSSES.items():
+        for step, (loser, colour) in _LOSSES.items():
             width = max(0.0, lost[step])
-            axes.barh([row], [width], left=left, height=0.6, color=colour, alpha=0.75, label=None if row else name)
+            axes.barh([row], [width], left=left, height=0.6, color=colour, alpha=0.75, label=None if row else loser)
             left += width
         if reached.interval is not None:
             axes.plot(reached.interval, [row] * 2, color=INK, linewidth=1.4, solid_capstyle="butt")
-        parts = ", ".join(f"{lost[step]:.1f} lost {name}" for step, (name, _) in _LOSSES.items())
+        parts = ", ".join(f"{lost[step]:z.1f} lost {loser}" for step, (loser, _) in _LOSSES.items())
         said.append(f"{one.method}: {in_words([reached])} reached, {parts}")
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, 101)
@@ -113,8 +115,8 @@ def _losses(losses: Sequence[LossFigures], metric: str) -> Explained | None:
         "because the wrong regions or none are named, and because of the scores that they get. Thin line: 95 % "
         "interval of what is reached."
     )
-    alt = f"{title}, in points: {'; '.join(said)}."
-    return Explained(as_plot(f"losses-{metric}".replace("_", "-"), f"Where {title} is lost", alt, figure), words)
+    alt = f"{name}, in points: {'; '.join(said)}."
+    return Explained(as_plot(f"losses-{metric}".replace("_", "-"), f"Where {name} is lost", alt, figure), words)
 
 
 def _known(one: LossFigures) -> tuple[Bar, dict[str, float]] | None:
@@ -125,25 +127,41 @@ def _known(one: LossFigures) -> tuple[Bar, dict[str, float]] | None:
 
 
 def _marks(figures: GroundingFigures) -> Explained | None:
+    """Draw the change of the score of good and of anomalous images, side by side for each comparison."""
     names = {one.condition: one.method for one in figures.methods}
-    entries = []
-    for one in figures.marks:
-        for name, number, colour in (("good", one.good, GOOD), ("anomalous", one.anomalous, DEFECT)):
-            marked, unmarked = (names.get(each, each) for each in (one.condition, one.against))
-            bar = Bar.of(f"{marked} against {unmarked}, {name} images", number, colour=colour)
-            entries += [] if bar is None else [bar]
-    if not entries:
+    pairs = [(names.get(one.condition, one.condition), names.get(one.against, one.against)) for one in figures.marks]
+    figure, axes = new_axes("change of the score, points", "", size=(4.0, 1.4 + 0.55 * len(pairs)))
+    said = []
+    for name, colour, shift in (("good", GOOD, -0.19), ("anomalous", DEFECT, 0.19)):
+        drawn = [
+            (row + shift, bar)
+            for row, (one, (marked, unmarked)) in enumerate(zip(figures.marks, pairs, strict=True))
+            if (bar := Bar.of(f"{marked} against {unmarked}, {name} images", getattr(one, name))) is not None
+        ]
+        axes.barh(
+            [at for at, _ in drawn],
+            [bar.value for _, bar in drawn],
+            height=0.36,
+            color=colour,
+            alpha=0.55,
+            label=f"{name} images",
+        )
+        for at, bar in drawn:
+            if bar.interval is not None:
+                axes.plot(bar.interval, [at] * 2, color=INK, linewidth=1.4, solid_capstyle="butt")
+        said += [bar for _, bar in drawn]
+    if not said:
         return None
-    numbered = [Bar(str(place), one.value, one.interval, one.colour) for place, one in enumerate(entries, start=1)]
-    figure, axes = bars(numbered, "change of the score, points of 0 to 100")
+    axes.set_ylim(len(pairs) - 0.4, -0.6)
+    axes.set_yticks(range(len(pairs)), [f"{tick(marked)}\nagainst {tick(unmarked)}" for marked, unmarked in pairs])
+    axes.grid(visible=False, axis="y")
     axes.axvline(0, **DASHED)
     words = (
-        "What borders and numbers on the picture change about the score of the same image. Good images (blue) that "
-        "score higher with marks are false alarms that the marks cause."
+        "What borders and numbers on the picture change about the score (0 to 100) of the same image. Good images "
+        "(blue) that score higher with marks are false alarms that the marks cause."
     )
-    alt = f"Change of the image score by marks, in points: {in_words(entries)}."
-    key = tuple(one.name for one in entries)
-    return Explained(as_plot("marks", "What marks on the picture do", alt, figure), words, key)
+    alt = f"Change of the image score by marks, in points: {in_words(said)}."
+    return Explained(as_plot("marks", "What marks on the picture do", alt, figure), words)
 
 
 def _resolution(curve: Sequence[PointFigures]) -> Explained | None:

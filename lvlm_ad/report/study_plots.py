@@ -96,8 +96,9 @@ def in_words(entries: Sequence[Bar] | Mapping[str, float], digits: int = 1) -> s
     """List values for readers who do not see the plot, such as "marks 3.6 (1.0 to 6.1), numbering 0.4"."""
     if isinstance(entries, Mapping):
         entries = [Bar(name, value) for name, value in entries.items()]
-    return ", ".join(f"{one.name} {one.value:.{digits}f}{_ends(one, digits)}" for one in entries)
+    return ", ".join(f"{one.name} {one.value:z.{digits}f}{_ends(one, digits)}" for one in entries)
 
 
 def _ends(one: Bar, digits: int) -> str:
-    return "" if one.interval is None else f" ({one.interval[0]:.{digits}f} to {one.interval[1]:.{digits}f})"
+    low, high = (f"{end:z.{digits}f}" for end in one.interval or (0.0, 0.0))
+    return "" if low == high else f" ({low} to {high})"

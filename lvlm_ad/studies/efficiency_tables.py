@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.leaderboard.columns import percent as in_percent
-from lvlm_ad.runs import metric_title
-from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, seconds, words
+from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, seconds, title, words
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.efficiency_record import (
@@ -64,7 +63,7 @@ def _combinations(rows: list[RowFigures], images: int) -> StudyTable:
 
 
 def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
-    quality, cost = metric_title(front.metric), COSTS[front.cost]
+    quality, cost = title(front.metric), COSTS[front.cost]
     note = (
         f"The cheapest first, on {front.images} images. On the front: nothing measured is as good, as cheap, and "
         "better in one of the two. Probability: of being on the front with other images. Possible: nothing is surely "
@@ -90,7 +89,7 @@ def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
 def _steps(fronts: list[FrontFigures], names: Mapping[str, str]) -> StudyTable:
     rows = tuple(
         (
-            f"{metric_title(front.metric)}, {front.cost}: {names.get(one.condition, one.condition)}",
+            f"{title(front.metric)}, {front.cost}: {names.get(one.condition, one.condition)}",
             (points(one.gain), _cost(one.extra_cost, front.cost), _cost(one.cost_per_point, front.cost)),
         )
         for front in fronts

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.leaderboard.columns import percent as in_percent
-from lvlm_ad.runs import metric_title
-from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, percent, points, seconds, words
+from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, percent, points, seconds, title, words
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.grounding_record import (
@@ -103,7 +102,7 @@ def _marks(figures: GroundingFigures) -> StudyTable:
 
 def _losses(losses: list[LossFigures]) -> StudyTable:
     rows = tuple(
-        (f"{one.method}, {metric_title(one.metric)}: {STEPS[step.step]}", (percent(step.value), points(step.lost)))
+        (f"{one.method}, {title(one.metric)}: {STEPS[step.step]}", (percent(step.value), points(step.lost)))
         for one in losses
         for step in one.steps
     )
@@ -118,7 +117,7 @@ def _point(one: PointFigures) -> tuple[Cell, ...]:
     everything = next((hit for hit in one.hits if hit.size == "all"), None)
     return (
         percent(one.auroc),
-        points(one.change),
+        words("base") if one.condition == "base" else points(one.change),
         percent(one.pixel_ap),
         Cell(UNKNOWN) if everything is None else percent(everything.rate),
         count(one.images),

@@ -135,8 +135,8 @@ def _contamination(screen: list[ContaminationFigures]) -> Iterator[str]:
 
 def _points(one: Number) -> str:
     assert one.value is not None  # noqa: S101 - the callers checked it
-    ends = "" if one.interval is None else " [{:+.1f}, {:+.1f}]".format(*(100 * end for end in one.interval))
-    return f"{100 * one.value:+.1f} points{ends}"
+    low, high = (f"{100 * end:+z.1f}" for end in one.interval or (0.0, 0.0))
+    return f"{100 * one.value:+z.1f} points" + ("" if low == high else f" [{low}, {high}]")
 
 
 def _percent(value: float) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import percent as in_percent
-from lvlm_ad.runs import metric_title
-from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, variance, words
+from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, title, variance, words
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.stability_record import (
@@ -141,7 +140,7 @@ def _votes(votes: list[VoteFigures]) -> StudyTable:
 def _spreads(metrics: dict[str, Spread]) -> StudyTable:
     rows = tuple(
         (
-            metric_title(name),
+            title(name),
             (
                 words(", ".join(map(in_percent, one.each))),
                 Cell(in_percent(one.sd), value=one.sd),

@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard import signed, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
+from lvlm_ad.runs import metric_title
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.record import Number
 
-__all__ = ["Cell", "StudyTable", "amount", "count", "decimal", "percent", "points", "seconds", "variance", "words"]
+__all__ = [
+    "Cell",
+    "StudyTable",
+    "amount",
+    "count",
+    "decimal",
+    "percent",
+    "points",
+    "seconds",
+    "title",
+    "variance",
+    "words",
+]
 
 
 _MANY_ROWS = 30
@@ -24,7 +37,7 @@ class Cell:
 
     Attributes:
         text: what it shows.
-        ends: the 95 % interval, such as "1.2 to 3.4"; empty without one.
+        ends: the 95 % interval, such as "1.2 to 3.4"; empty without one, or if both ends are written alike.
         value: the number that ``text`` shows, as in ``study.json``; None where there is none.
         reason: why there is no value or no interval.
     """
@@ -63,9 +76,20 @@ class StudyTable:
         return f"Without a value or an interval: {'; '.join(reasons)}." if reasons else ""
 
 
+def title(metric: str) -> str:
+    """Return what a study calls a metric.
+
+    Example:
+        >>> title("pixel_ap"), title("pixel_aupro")
+        ('Pixel AP', 'AUPRO')
+    """
+    name = metric_title(metric)
+    return f"AU{name}" if name.startswith("PRO") else name
+
+
 def percent(number: Number) -> Cell:
     """Show a fraction in percent."""
-    return _cell(number, lambda value: f"{100 * value:.1f}")
+    return _cell(number, lambda value: f"{100 * value:z.1f}")
 
 
 def points(number: Number | float | None) -> Cell:
@@ -77,7 +101,7 @@ def decimal(number: Number | float | None, digits: int = 3) -> Cell:
     """Show a number with so many digits."""
 
     def write(value: float) -> str:
-        return f"{value:.{digits}f}"
+        return f"{value:z.{digits}f}"
 
     return _plain(number, write) if number is None or isinstance(number, float) else _cell(number, write)
 
@@ -114,5 +138,7 @@ def _plain(value: float | None, write: Callable[[float], str]) -> Cell:
 def _cell(number: Number, write: Callable[[float], str]) -> Cell:
     if number.value is None:
         return Cell(UNKNOWN, reason=number.reason)
-    ends = "" if number.interval is None else " to ".join(map(write, number.interval))
+    low, high = map(write, number.interval or (0.0, 0.0))
+    # Where all resamples agree, an interval says nothing more than its value.
+    ends = "" if low == high else f"{low} to {high}"
     return Cell(write(number.value), ends, number.value, number.reason)

@@ -134,6 +134,20 @@ def test_findings_stand_between_the_verdict_and_the_figures():
     assert text.index('class="verdict"') < found < text.index('id="figures"')
 
 
+def test_plots_of_grounding_name_what_they_show():
+    """Marks and hits are labelled with names at the axis and in the legend, and no list of numbers is needed."""
+    text = study_page(Study.read(FROZEN / "grounding"))
+    figures = re.findall(r"<figure><h3>(.*?)</h3>(.*?)</figure>", text, re.DOTALL)
+    drawn = {
+        title: re.findall(r"<text[^>]*>([^<]+)</text>|<tspan[^>]*>([^<]+)</tspan>", body) for title, body in figures
+    }
+    words = {title: {one or other for one, other in pairs} for title, pairs in drawn.items()}
+    assert {"regions, marked", "against score", "good images"} <= words["What marks on the picture do"]
+    assert {"regions, marked", "zoom"} <= words["Which defects are hit"]
+    assert "Where AUPRO is lost" in words
+    assert "<ol>" not in text
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("page", ["grounding"], indirect=True)
 def test_a_long_table_opens_when_asked_and_in_print(page, open_page):
