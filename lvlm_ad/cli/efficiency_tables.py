@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.cli.study_tables import NONE, ends, missing_lines, percent, show_study, table
+from lvlm_ad.escape import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,18 +90,23 @@ def _steps(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[str]:
         yield f"Along the front, {words[one.condition]}: {gain}; each {cost}."
 
 
-def _zoom(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[str]:
-    """Say where closer looks pay; defects of a single size are all defects."""
+def _zoom(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[Table | str]:
+    """Return a row for each group of images that are looked at closer; defects of a single size are all defects."""
+    if not figures.zoom:
+        return
+    rows = table("closer looks against regions", "images", "image AUROC, points", "more USD")
     for pair in figures.zoom:
         several = sum(group.kind == "size" for group in pair.groups) > 1
         for group in (group for group in pair.groups if several or group.kind != "size"):
             where = {"all": "all images", "size": f"defects of {group.name} of the image"}.get(group.kind, group.name)
-            gain = NONE if group.image_auroc.value is None else f"{100 * group.image_auroc.value:+.1f} points"
-            cost = "an unknown cost" if group.extra_usd.value is None else f"{group.extra_usd.value:.3g} USD more"
-            yield (
-                f"{words[pair.first]}, {where}: image AUROC {gain}{ends(group.image_auroc, 100)} against regions, for "
-                f"{cost} {'an anomalous image' if group.kind == 'size' else 'an image'}."
-            )
+            gain = NONE if group.image_auroc.value is None else f"{100 * group.image_auroc.value:+z.1f}"
+            cost = NONE if group.extra_usd.value is None else f"{group.extra_usd.value:z.3g}"
+            cells = (words[pair.first], where, f"{gain}{ends(group.image_auroc, 100)}", cost)
+            rows.add_row(*map(escaped, cells))
+    yield ""
+    yield rows
+    yield "More USD: an image costs so much more; of defects of a size, an anomalous image."
+    yield ""
 
 
 def _votes(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[str]:

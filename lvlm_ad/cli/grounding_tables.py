@@ -67,6 +67,8 @@ def _losses(figures: GroundingFigures) -> Iterator[Table | str]:
 
 def _curves(figures: GroundingFigures) -> Iterator[Table | str]:
     """Return the curves over the size of the image, and over the severity of each corruption."""
+    from lvlm_ad.studies.grounding_tables import RESOLUTION_ALONE
+
     if figures.resolution:
         yield ""
         rows = table("size", "image AUROC", "change", "pixel AP", "USD", "s")
@@ -78,6 +80,7 @@ def _curves(figures: GroundingFigures) -> Iterator[Table | str]:
             )
             rows.add_row(f"{point.level} px", *cells, *_price(point))
         yield rows
+        yield RESOLUTION_ALONE
         yield ""
         yield _hits("hits by size", [(f"{one.level} px", one.hits) for one in figures.resolution])
     if figures.corruptions:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, as_plot, new_axes
 from lvlm_ad.report.study_plots import SERIES, Bar, Explained, bars, in_words, points, tick
-from lvlm_ad.studies.grounding_tables import SCREENS
+from lvlm_ad.studies.grounding_tables import RESOLUTION_ALONE, SCREENS
 from lvlm_ad.studies.tables import title
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def _resolution(curve: Sequence[PointFigures]) -> Explained | None:
     if len({one.level for one in curve}) < 2 or not said:  # noqa: PLR2004 - one point is no curve
         return None
     words = (
-        "The same images, shown larger or smaller. Where the line no longer rises, a larger picture only costs more."
+        "The same images, shown larger or smaller. Where the line no longer rises, a larger picture only costs more. "
+        f"{RESOLUTION_ALONE}"
     )
     alt = f"Image AUROC and pixel AP by the image's side, in percent: {in_words(said)}."
     return Explained(as_plot("resolution", "How large must the picture be?", alt, figure), words)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         PointFigures,
     )
 
-__all__ = ["SCREENS", "STEPS", "grounding_tables"]
+__all__ = ["RESOLUTION_ALONE", "SCREENS", "STEPS", "grounding_tables"]
 
 STEPS = {
     "ideal": "the truth itself",
@@ -30,6 +30,12 @@ STEPS = {
 
 SCREENS = {"without-image": "without the image", "without-name": "without the object's name", "mirrored": "mirrored"}
 """Conditions of the screen for contamination."""
+
+
+RESOLUTION_ALONE = (
+    "Pixel AP is measured at each size, with the mask resized to it: it may change for reasons of resolution alone."
+)
+"""What pixel AP does not say across sizes."""
 
 
 def grounding_tables(figures: GroundingFigures) -> list[StudyTable]:
@@ -129,7 +135,10 @@ _POINT_HEADS = ("Image AUROC, %", "Change", "Pixel AP, %", "Hit, %", "Answered")
 
 def _resolution(curve: list[PointFigures]) -> StudyTable:
     rows = tuple((f"{one.level} px", (*_point(one), amount(one.usd_per_image), seconds(one.seconds))) for one in curve)
-    note = "The same images at other sizes. Change: of image AUROC against the base, in points, on the same images."
+    note = (
+        "The same images at other sizes. Change: of image AUROC against the base, in points, on the same images. "
+        f"{RESOLUTION_ALONE}"
+    )
     heads = ("Side of the image", *_POINT_HEADS, "USD per image", "Seconds per image")
     return StudyTable("Resolution", note, heads, rows)
 

@@ -146,6 +146,8 @@ def test_plots_of_grounding_name_what_they_show():
     assert {"regions, marked", "zoom"} <= words["Which defects are hit"]
     assert "Where AUPRO is lost" in words
     assert "<ol>" not in text
+    body = dict(figures)["How large must the picture be?"]
+    assert "Pixel AP is measured at each size" in body[body.index("<figcaption>") :]
 
 
 @pytest.mark.heavy

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,12 +33,14 @@ def test_the_verdict_comes_first(lvlm_ad_command, models):
     for text in (
         "other with method zoom",
         "set price_per_hour",
-        "good with method zoom, all images: image AUROC ",
+        "closer looks against regions",
         "good with method regions: the mean of 3 answers changes image AUROC by +0.0 points",
         "Along the front, good with method regions: ",
         "Not asked: zoom, mean of 3 answers (several answers are averaged with the method regions alone).",
     ):
         assert text in done.stdout, done.stdout
+    row = r"^good with method zoom.*  all images  +[+-]?\d+\.\d( \[-?\d+\.\d, \d+\.\d\])?  +\d\S*$"
+    assert re.search(row, done.stdout, re.MULTILINE), done.stdout
     assert "efficiency-good-other-folder" in done.stderr
 
 
