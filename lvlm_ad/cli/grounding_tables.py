@@ -91,7 +91,8 @@ def _curves(figures: GroundingFigures) -> Iterator[Table | str]:
             of = {point.level: point.auroc.value for point in one.points}
             values = [of.get(level) for level in levels]
             shown = [NONE if value is None else f"{100 * value:.1f} %" for value in values]
-            rows.add_row(one.kind, *shown, _points(one.slope), _plain_points(one.drop))
+            step = NONE if one.slope.interval is None else _points(one.slope)
+            rows.add_row(one.kind, *shown, step, _plain_points(one.drop))
         yield rows
 
 

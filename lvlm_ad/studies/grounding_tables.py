@@ -144,12 +144,17 @@ def _resolution(curve: list[PointFigures]) -> StudyTable:
 
 
 def _corruptions(corruptions: list[CorruptionFigures]) -> StudyTable:
-    rows = tuple((one.kind, (points(one.drop), points(one.slope))) for one in corruptions)
+    rows = tuple((one.kind, (points(one.drop), _step(one))) for one in corruptions)
     note = (
         "Drop: image AUROC of the base minus its mean over all severities, in points. A step: its change from one "
         "severity to the next."
     )
     return StudyTable("Corruptions", note, ("Corruption", "Drop", "A step"), rows)
+
+
+def _step(one: CorruptionFigures) -> Cell:
+    """Show the slope with its interval; without one it says nothing."""
+    return points(one.slope) if one.slope.interval else Cell(UNKNOWN, reason=one.slope.reason)
 
 
 def _severities(corruptions: list[CorruptionFigures]) -> StudyTable:

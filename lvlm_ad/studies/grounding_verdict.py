@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from lvlm_ad.studies.corruptions import CORRUPTIONS
+from lvlm_ad.studies.wording import together
 
-    from lvlm_ad.studies.grounding_record import ContaminationFigures, GroundingFigures, MethodFigures
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lvlm_ad.studies.grounding_record import (
+        ContaminationFigures,
+        CorruptionFigures,
+        GroundingFigures,
+        MethodFigures,
+    )
     from lvlm_ad.studies.record import Number
 
 __all__ = ["findings", "verdict"]
@@ -112,13 +120,58 @@ def _resolution(figures: GroundingFigures) -> Iterator[str]:
 
 
 def _corruptions(figures: GroundingFigures) -> Iterator[str]:
+    """Say which corruption surely lowers image AUROC most, or that none does, and which ones were not answered."""
     if not figures.corruptions:
         return
-    worst = next((one for one in figures.corruptions if one.kind == figures.worst_corruption), None)
-    if worst is None or worst.drop.value is None:
-        yield "no corruption lowers image AUROC"
+    answered = [one for one in figures.corruptions if one.drop.value is not None]
+    if not answered:
+        yield "what corruptions do is unknown: too few corrupted images were answered"
+        return
+    sure = [one for one in answered if one.drop.interval is not None and one.drop.interval[0] > 0]
+    worst = max(answered, key=lambda one: one.drop.value or 0.0)
+    if worst in sure:
+        said = f"of the corruptions, {worst.kind} hurts most ({_drop(worst)})"
+    elif sure:
+        surest = max(sure, key=lambda one: one.drop.value or 0.0)
+        said = f"of the corruptions, {surest.kind} surely lowers image AUROC ({_drop(surest)})"
+    elif (worst.drop.value or 0.0) <= 0:
+        said = _none_lowers(answered)
     else:
-        yield f"of the corruptions, {worst.kind} hurts most ({100 * worst.drop.value:.1f} points of image AUROC)"
+        said = f"{_none_lowers(answered, 'surely ')} (the largest drop, of {worst.kind}: {_drop(worst)})"
+    yield "; ".join([said, *_unanswered(figures.corruptions)])
+
+
+def _none_lowers(answered: Sequence[CorruptionFigures], surely: str = "") -> str:
+    """Say that none of the corruptions that were answered lowers image AUROC; they are named unless all were."""
+    kinds = [one.kind for one in answered]
+    if len(kinds) == 1:
+        return f"{kinds[0]} does not {surely}lower image AUROC"
+    subject = "no corruption" if len(kinds) == len(CORRUPTIONS) else f"none of {together(kinds)}"
+    return f"{subject} {surely}lowers image AUROC"
+
+
+def _unanswered(corruptions: Sequence[CorruptionFigures]) -> Iterator[str]:
+    """Say which corruptions were not asked, or not at every severity, because the study ended before."""
+    levels = {one.kind: _answered_levels(one) for one in corruptions}
+    wanted = {point.level for one in corruptions for point in one.points if point.level}
+    if missing := [kind for kind in CORRUPTIONS if not levels.get(kind)]:
+        yield f"{together(missing)} {'was' if len(missing) == 1 else 'were'} not answered"
+    for kind, found in levels.items():
+        if found and (left := sorted(wanted - found)):
+            yield f"{kind} was not answered at severity {together([str(level) for level in left])}"
+
+
+def _answered_levels(one: CorruptionFigures) -> set[int]:
+    """Return the severities that count in a corruption's drop: those that half of the base's images answered."""
+    base = next((point.images for point in one.points if point.level == 0), 0)
+    return {point.level for point in one.points if point.level and 2 * point.images >= base > 0}
+
+
+def _drop(one: CorruptionFigures) -> str:
+    assert one.drop.value is not None  # noqa: S101 - the callers checked it
+    ends = one.drop.interval
+    shown = ", without an interval" if ends is None else " [{:.1f}, {:.1f}]".format(*(100 * end for end in ends))
+    return f"{100 * one.drop.value:.1f} points of image AUROC{shown}"
 
 
 def _contamination(screen: list[ContaminationFigures]) -> Iterator[str]:
