@@ -47,13 +47,20 @@ def _factor_row(one: FactorFigures) -> tuple[str, ...]:
     changes = [level.auroc_change for level in one.levels if level.auroc_change is not None]
     total = one.total.value
     return (
-        f"{one.factor}, {len(one.levels)} level{'' if len(one.levels) == 1 else 's'}",
+        _levels_of(one),
         percent(max(flips, key=lambda flip: flip.value or 0.0)) if flips else NONE,
         NONE if total is None else f"{max(total, 0.0) ** 0.5:.3f}",
         percent(one.share),
         number(max(maps, key=lambda level: level.value or 0.0)) if maps else NONE,
         f"{100 * min(changes):+z.1f} to {100 * max(changes):+z.1f}" if changes else NONE,
     )
+
+
+def _levels_of(one: FactorFigures) -> str:
+    """Name a factor and how many of its levels were answered."""
+    answered, asked = len(one.answered), len(one.levels)
+    count = f"{answered}" if answered == asked else f"{answered} of {asked}"
+    return f"{one.factor}, {count} level{'' if asked == 1 else 's'}"
 
 
 def _other_figures(figures: StabilityFigures) -> list[str]:

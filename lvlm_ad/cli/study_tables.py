@@ -77,8 +77,8 @@ def missing_lines(found: Study) -> list[str]:
     for one in found.conditions:
         if one.run is None:
             lines.append(f"{one.name}: no answers ({one.problem}).")
-        elif one.missing:
-            lines.append(f"{one.name}: {one.missing} of {one.missing + one.answered} images have no usable answer.")
+        else:
+            lines += [f"{one.name}: {gap}." for gap in one.gaps]
     if found.state == "capped":
         lines.append("--max-cost ended the study early; the same command with a higher limit continues.")
     return [*lines, *(f"Not asked: {one.what} ({one.reason})." for one in found.left_out)]

@@ -9,8 +9,11 @@ from lvlm_ad.studies.stability_verdict import WANTED
 
 if TYPE_CHECKING:
     from lvlm_ad.studies import StabilityFigures
+    from lvlm_ad.studies.stability_record import AurocNoise
 
 __all__ = ["Check", "stability_checks"]
+
+_NO_INTERVAL = "too few images for an interval"
 
 
 @dataclass(frozen=True)
@@ -34,33 +37,55 @@ class Check:
 
 def stability_checks(figures: StabilityFigures) -> list[Check]:
     """Compare each reason with the difference that is to be told, by the limits of the study's verdict."""
-    noise = figures.auroc
-    asking, factor, sampling = noise.asking, noise.factor, noise.sampling
+    sampling = figures.auroc.sampling
     return [
-        Check(
-            "Asked again, the same question",
-            _in_points(asking),
-            None if asking is None else asking < WANTED,
-            "the base was not answered twice"
-            if asking is None
-            else "95 of 100 differences between two times are smaller",
-            "Join several answers about each image, or lower the temperature.",
-        ),
-        Check(
-            "Asked in another way",
-            _in_points(factor),
-            None if factor is None else factor < WANTED,
-            "nothing else was varied" if factor is None else f"the most of what was tried: {noise.level}",
-            "Ask both versions in exactly the same way.",
-        ),
+        _again(figures.auroc),
+        _otherwise(figures.auroc),
         Check(
             "Asked about other images",
             _in_points(sampling),
             None if sampling is None else sampling <= WANTED,
-            "too few images for an interval" if sampling is None else "up or down, by the 95 % interval",
+            _NO_INTERVAL if sampling is None else "up or down, by the 95 % interval",
             "Ask about more images, and ask both versions about the same ones.",
         ),
     ]
+
+
+def _again(noise: AurocNoise) -> Check:
+    size, passed, meaning = noise.asking, None, "95 of 100 differences between two times are smaller"
+    if size is None:
+        meaning = "the base was not answered twice"
+    elif size >= WANTED:
+        passed = False
+    elif noise.sampling is None:
+        meaning = _NO_INTERVAL
+    elif not size and not _enough(noise):
+        meaning = "no answer changed, but these images are too few to show that none does"
+    else:
+        passed = True
+    advice = "Join several answers about each image, or lower the temperature."
+    return Check("Asked again, the same question", _in_points(size), passed, meaning, advice)
+
+
+def _otherwise(noise: AurocNoise) -> Check:
+    size, passed = (noise.factor if noise.proven is None else noise.proven), None
+    if size is None:
+        meaning = "nothing else was varied and answered"
+    elif noise.proven is not None:
+        meaning = f"the most of what was tried: {noise.proven_level}"
+        passed = False if size >= WANTED else (True if _enough(noise) else None)
+    elif _enough(noise) and size < WANTED:
+        meaning, passed = "the most of what was tried", True
+    else:
+        meaning = "the most of what was tried, which may be chance; more images would tell"
+    return Check(
+        "Asked in another way", _in_points(size), passed, meaning, "Ask both versions in exactly the same way."
+    )
+
+
+def _enough(noise: AurocNoise) -> bool:
+    """Whether the images suffice to show that a change is small."""
+    return noise.sampling is not None and noise.sampling <= WANTED
 
 
 def _in_points(fraction: float | None) -> float | None:

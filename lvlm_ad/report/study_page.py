@@ -83,7 +83,12 @@ def study_page(study: Study) -> str:
         tables=tables_of(study),
         undefined=[*getattr(figures, "undefined", []), *getattr(figures, "not_compared", [])],
         conditions=[
-            {"record": one, "usd": usd(one.cost_usd), "seconds": "" if one.seconds is None else f"{one.seconds:.2f}"}
+            {
+                "record": one,
+                "missing": f"{one.missing} ({one.unasked} not asked)" if one.unasked else f"{one.missing}",
+                "usd": usd(one.cost_usd),
+                "seconds": "" if one.seconds is None else f"{one.seconds:.2f}",
+            }
             for one in study.conditions
         ],
     )

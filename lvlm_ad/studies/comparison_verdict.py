@@ -47,9 +47,9 @@ def _asked_otherwise(pair: StudyPair, difference: float) -> Iterator[str]:
     """Warn where another way of asking changes as much as the models differ."""
     for study, name in zip(pair.studies, pair.names, strict=True):
         figures = figures_of(study)
-        if isinstance(figures, StabilityFigures) and (figures.auroc.factor or 0.0) >= difference:
-            change = f"{100 * (figures.auroc.factor or 0.0):.1f} points"
-            yield f"That holds for the question of the base: {figures.auroc.level} changes {name} by {change}."
+        if isinstance(figures, StabilityFigures) and (figures.auroc.proven or 0.0) >= difference:
+            change = f"{100 * (figures.auroc.proven or 0.0):.1f} points"
+            yield f"That holds for the question of the base: {figures.auroc.proven_level} changes {name} by {change}."
 
 
 def _stability(pair: StudyPair, differences: Sequence[StudyDifference]) -> Iterator[str]:

@@ -88,7 +88,11 @@ class Quality:
         """Return why a condition is not compared; empty if it is."""
         total = len(self._readings.ids)
         answered = total - self._readings.missing[column]
-        return "" if column in self.columns else f"answered {answered} of {total} images, fewer than half"
+        if column in self.columns:
+            return ""
+        unasked = sum(record.status == "unasked" for record in self._readings.records[column])
+        also = f"; {unasked} were not asked" if unasked else ""
+        return f"answered {answered} of {total} images, fewer than half{also}"
 
     def of(self, column: int, metric: Metric, images: NDArray[np.intp] | None = None) -> Number:
         """Return a metric of a condition, as the mean over categories, with its interval.

@@ -90,10 +90,31 @@ class ConditionRecord(Record):
     answered: Count = 0
     """Images with a usable answer; the others are left out of figures."""
     missing: Count = 0
+    """Images without a usable answer, those not asked included."""
+    unasked: Count = 0
+    """Images that were not asked, most often for the limit of --max-cost."""
     cost_usd: Amount | None = None
     """Of all its answers, stored ones included; None if unknown."""
     seconds: Amount | None = None
     """Median time of an image's answers when they were asked."""
+
+    @property
+    def gaps(self) -> list[str]:
+        """Why images lack an answer, in words; empty if none does.
+
+        Example:
+            >>> one = ConditionRecord(
+            ...     name="base", factor="", level="", settings={}, run="base", answered=5, missing=3, unasked=2)
+            >>> print(*one.gaps, sep="; ")
+            2 of 8 images were not asked (the limit of --max-cost was reached); 1 of 8 images have no usable answer
+        """
+        total, unusable = self.answered + self.missing, self.missing - self.unasked
+        found = []
+        if self.unasked:
+            found.append(f"{self.unasked} of {total} images were not asked (the limit of --max-cost was reached)")
+        if unusable > 0:
+            found.append(f"{unusable} of {total} images have no usable answer")
+        return found
 
 
 class LeftOut(Record):
@@ -270,6 +291,7 @@ def _condition(result: Result) -> ConditionRecord:
         problem=result.problem,
         answered=answered,
         missing=len(result.plan.dataset) - answered,
+        unasked=sum(record.status == "unasked" for record in records),
         cost_usd=None if run is None else run.metrics["usage"]["cost_usd"],
         seconds=median(times) if times else None,
     )

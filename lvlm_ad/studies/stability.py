@@ -18,7 +18,7 @@ from lvlm_ad.studies.runner import forecast_study, run_study
 from lvlm_ad.studies.stability_design import StabilityDesign, stability_design
 from lvlm_ad.studies.stability_figures import stability_figures
 from lvlm_ad.studies.stability_levels import factor_levels
-from lvlm_ad.studies.stability_verdict import verdict
+from lvlm_ad.studies.stability_verdict import Asked, verdict
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import RunConfig
@@ -93,8 +93,7 @@ def study_stability(
     readings = Readings.of(results)
     with StudyMaps.opened(readings) as maps:
         figures = stability_figures(readings, maps, design.cross, threshold, config.seed)
-    auroc = figures.metrics["image_auroc"].each[0] if "image_auroc" in figures.metrics else None
-    sentence = verdict(figures.auroc, auroc, len(readings.ids), len(set(readings.categories.tolist())))
+    sentence = verdict(figures.auroc, Asked.of(results, readings))
     study = study_record("stability", results, sentence, figures.model_dump(mode="json"), design.left_out)
     study.write(design.study.folder)
     return study

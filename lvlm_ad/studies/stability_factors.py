@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from lvlm_ad.errors import MetricError
 from lvlm_ad.methods import numbers_of
 from lvlm_ad.metrics.stability import one_factor, position_bias, repeats, variance_components
+from lvlm_ad.studies.aurocs import auroc_change
 from lvlm_ad.studies.record import Number
 from lvlm_ad.studies.stability_record import ComponentFigures, FactorFigures, LevelFigures, PositionFigures
 from lvlm_ad.studies.stability_repeats import metric_spreads
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
 
 __all__ = ["answer_groups", "component_figures", "factor_figures", "position_figures"]
+
+_ONE_NUMBERING = "no image was answered under two numberings"
 
 
 def factor_figures(
@@ -43,8 +45,7 @@ def factor_figures(
     for at, column in enumerate(columns):
         condition = readings.conditions[column]
         together = readings.scores[:, [0, column]]
-        aurocs = readings.auroc([0, column])
-        change = float(aurocs[1] - aurocs[0])
+        change = auroc_change(readings, column)
         figures.append(
             LevelFigures(
                 condition=condition.name,
@@ -56,7 +57,8 @@ def factor_figures(
                 shift_anomalous=Number.of(by_label[1][at]),
                 flip_rate=Number.of(repeats(together, threshold).flip_rate),
                 map_difference=differences.between([0, column]),
-                auroc_change=None if math.isnan(change) else change,
+                auroc_change=change.value,
+                auroc_difference=change,
             )
         )
     return FactorFigures(
@@ -112,11 +114,14 @@ def position_figures(readings: Readings, seed: int) -> PositionFigures:
     """Compute how often regions are named by their number, over the base and its other numberings.
 
     Raises:
-        MetricError: there is no other numbering, or no image has an answer.
+        MetricError: there is no other numbering, or no image has an answer under two of them.
     """
-    columns = [0, *readings.columns("numbering")]
-    if len(columns) == 1:
+    others = readings.columns("numbering")
+    if not others:
         raise MetricError("the numbers of the regions were never changed")
+    columns = [one for one in (0, *others) if readings.missing[one] < len(readings.ids)]
+    if len(columns) < 2:  # noqa: PLR2004 - one numbering has no other to differ from
+        raise MetricError(_ONE_NUMBERING)
     numbers: list[NDArray[np.int64]] = []
     named: list[NDArray[np.float64]] = []
     indexes = [readings.results[column].plan.protocol.numbering for column in columns]
@@ -126,8 +131,13 @@ def position_figures(readings: Readings, seed: int) -> PositionFigures:
         usual = tuple(range(1, record.n_regions + 1))
         orders = [numbers_of(record.division, record.n_regions, index) or usual for index in indexes]
         # An order names the region that bears each number; here each region's number is needed.
-        numbers.append(np.argsort(np.array(orders), axis=1).T + 1)
-        named.append(np.array([_named(readings, image, column, record.n_regions) for column in columns]).T)
+        answers = np.array([_named(readings, image, column, record.n_regions) for column in columns]).T
+        # An image with one answer tells nothing of numbers, and would pull every effect towards 0.
+        if np.count_nonzero(~np.isnan(answers[0])) > 1:
+            numbers.append(np.argsort(np.array(orders), axis=1).T + 1)
+            named.append(answers)
+    if not numbers:
+        raise MetricError(_ONE_NUMBERING)
     found = position_bias(numbers, named, seed=seed)
     return PositionFigures(
         images=found.images,

@@ -10,7 +10,13 @@ from lvlm_ad.studies.maps import MapDifferences
 from lvlm_ad.studies.record import LeftOut
 from lvlm_ad.studies.stability_factors import answer_groups, component_figures, factor_figures, position_figures
 from lvlm_ad.studies.stability_levels import FACTORS
-from lvlm_ad.studies.stability_record import AurocNoise, FactorFigures, PositionFigures, StabilityFigures
+from lvlm_ad.studies.stability_record import (
+    AurocNoise,
+    FactorFigures,
+    LevelFigures,
+    PositionFigures,
+    StabilityFigures,
+)
 from lvlm_ad.studies.stability_repeats import (
     asking_difference,
     asking_sd,
@@ -77,19 +83,29 @@ def stability_figures(
 
 def _noise(readings: Readings, repeated: list[int], factors: Sequence[FactorFigures], seed: int) -> AurocNoise:
     """Compare what asking does to image AUROC with what the choice of images does."""
+    sd = asking_sd(readings, repeated, seed)
+    asking = asking_difference(sd)
     changes = [
-        (abs(level.auroc_change), f"{one.factor} ({level.level})")
+        (abs(level.auroc_change), f"{one.factor} ({level.level})", _excludes_zero(level))
         for one in factors
         for level in one.levels
         if level.auroc_change is not None
     ]
-    largest, words = max(changes, default=(None, ""))
+    proven = [one for one in changes if one[2] and one[0] > (asking or 0.0)]
+    largest, words, _ = max(changes, default=(None, "", False))
+    surest, where, _ = max(proven, default=(None, "", False))
     ends = readings.runs[0].metrics["mean"].get("interval", {}).get("image_auroc")
-    sd = asking_sd(readings, repeated, seed)
     return AurocNoise(
         asking_sd=sd,
-        asking=asking_difference(sd),
+        asking=asking,
         sampling=(ends[1] - ends[0]) / 2 if ends else None,
         factor=largest,
         level=words,
+        proven=surest,
+        proven_level=where,
     )
+
+
+def _excludes_zero(level: LevelFigures) -> bool:
+    ends = None if level.auroc_difference is None else level.auroc_difference.interval
+    return ends is not None and (ends[0] > 0 or ends[1] < 0)

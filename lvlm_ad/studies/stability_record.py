@@ -58,6 +58,10 @@ class AurocNoise(Record):
     """The largest change against the base at a level of any factor, that of asking again included."""
     level: str = ""
     """That level, in words."""
+    proven: Finite | None = None
+    """The largest change whose own 95 % interval excludes 0 and which asking again does not explain; None: no such."""
+    proven_level: str = ""
+    """The level of that change, in words."""
 
 
 class LevelFigures(Record):
@@ -66,7 +70,7 @@ class LevelFigures(Record):
     condition: str
     level: str
     images: Count
-    """Those with an answer at this level."""
+    """Those with an answer at this level; 0: the level was not answered."""
     missing: Count
     shift: Number
     """The mean change of the image score."""
@@ -78,6 +82,8 @@ class LevelFigures(Record):
     """The mean |difference| of a pixel's score."""
     auroc_change: Finite | None
     """Of image AUROC, on the images that both answered."""
+    auroc_difference: Number | None = None
+    """The same with the interval of paired images; None in studies of before."""
 
 
 class FactorFigures(Record):
@@ -95,6 +101,11 @@ class FactorFigures(Record):
     levels: list[LevelFigures]
     metrics: dict[str, Spread]
     """Each metric over base and levels."""
+
+    @property
+    def answered(self) -> list[LevelFigures]:
+        """The levels with an answer."""
+        return [one for one in self.levels if one.images]
 
 
 class ComponentFigures(Record):
@@ -131,6 +142,7 @@ class PositionFigures(Record):
 
     images: Count
     numberings: Count
+    """How many were answered, that of the base included."""
     numbers: list[int]
     frequency: list[Fraction]
     """Of each number how often a region that bears it is named."""

@@ -64,7 +64,7 @@ def _factors(factors: list[FactorFigures]) -> StudyTable:
         (
             one.factor,
             (
-                words(str(len(one.levels))),
+                count(len(one.answered)),
                 variance(one.total),
                 variance(one.excess),
                 percent(one.share),
@@ -74,7 +74,8 @@ def _factors(factors: list[FactorFigures]) -> StudyTable:
         for one in factors
     )
     note = (
-        "Variances of an image's score. Total: over the ways of asking, which includes that of asking again. Added: "
+        "Ways: levels with an answer. Variances of an image's score. Total: over the ways of asking, which includes "
+        "that of asking again. Added: "
         "what the factor adds to that. Share: what it adds, as a part of both. Of means: between the mean scores of "
         "the ways of asking."
     )

@@ -63,23 +63,27 @@ def test_nothing_of_a_stranger_is_markup():
 
 
 @pytest.mark.parametrize(
-    ("asking", "factor", "sampling", "answers"),
+    ("asking", "factor", "proven", "sampling", "answers"),
     [
-        (0.051, 0.036, 0.061, (False, False, False)),
-        (0.0, 0.01, 0.02, (True, True, True)),
-        (0.02, None, 0.021, (False, None, False)),
-        (None, None, None, (None, None, None)),
+        (0.051, 0.06, 0.06, 0.061, (False, False, False)),
+        (0.0, 0.01, None, 0.02, (True, True, True)),
+        (0.001, 0.01, 0.01, 0.02, (True, True, True)),
+        (0.02, None, None, 0.021, (False, None, False)),
+        (0.0, 0.03, None, 0.061, (None, None, False)),
+        (0.01, 0.01, 0.01, 0.061, (True, None, False)),
+        (0.0, 0.0, None, None, (None, None, None)),
+        (None, None, None, None, (None, None, None)),
     ],
 )
-def test_the_answer_is_that_of_the_verdict(asking, factor, sampling, answers):
+def test_the_answer_is_that_of_the_verdict(asking, factor, proven, sampling, answers):
     """Each reason is held against 2 points by the verdict's own limits; what is unknown is said to be."""
-    from lvlm_ad.studies.stability_verdict import verdict
+    from lvlm_ad.studies.stability_verdict import Asked, verdict
 
-    noise = AurocNoise(asking_sd=None, asking=asking, sampling=sampling, factor=factor, level="marks (wide)")
+    noise = AurocNoise(asking_sd=None, asking=asking, sampling=sampling, factor=factor, proven=proven)
     figures = StabilityFigures.model_validate(Study.read(FROZEN / "stability").figures)
     checks = stability_checks(figures.model_copy(update={"auroc": noise}))
     assert tuple(one.passed for one in checks) == answers
-    sentence = verdict(noise, 0.9, 100, 1)
+    sentence = verdict(noise, Asked(0.9, 50, 50))
     assert sentence.startswith("Stable enough") == (None not in answers and all(answers))
     assert sentence.startswith("Too unstable") == (False in answers[:2])
 

@@ -205,6 +205,11 @@ def test_a_capped_study_says_what_can_be_said(base, asked):
     assert [one.images for one in figures.factors[0].levels] == [5, 0]
     assert figures.factors[0].levels[1].shift.value is None
     assert figures.factors[0].levels[1].shift.reason
+    assert [one.unasked for one in study.conditions[:4]] == [0, 0, 7, 12]
+    assert study.conditions[2].gaps == ["7 of 12 images were not asked (the limit of --max-cost was reached)"]
+    assert figures.positions is None
+    assert [one.reason for one in figures.undefined] == ["no image was answered under two numberings"]
+    assert study.verdict.startswith("Incomplete, not all was asked of paraphrase, numbering, marks and resolution: ")
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.003, 0.013])
@@ -212,7 +217,8 @@ def test_a_study_that_is_capped_early_still_has_a_record(base, limit):
     """However few answers there are, figures without them are undefined with a reason, and the verdict says so."""
     study = study_stability(replace(base(noise=0.05), max_cost=limit, concurrency=1), replace(SMALL, cross="marks"))
     assert study.state == "capped"
-    assert study.verdict.startswith("Nothing can be said yet")
+    assert study.verdict.startswith("Incomplete, not all was asked of ")
+    assert "nothing can be said yet" in study.verdict
     assert all(one["value"] is not None or one["reason"] for one in numbers(study.figures))
 
 

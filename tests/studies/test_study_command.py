@@ -45,7 +45,13 @@ def test_a_capped_study_has_status_3(lvlm_ad_command, options):
     """What is missing is said, and what to do about it."""
     done = lvlm_ad_command("study", "stability", *options(), *SMALL, "--max-cost", "0.02", "--concurrency", "1")
     assert done.returncode == 3
-    assert "paraphrase-1: 12 of 12 images have no usable answer." in done.stdout
+    first = done.stdout.splitlines()[0]
+    assert first.startswith(
+        "Incomplete, not all was asked of asking again, paraphrase, numbering, marks and resolution: "
+    )
+    assert "paraphrase-1: 12 of 12 images were not asked (the limit of --max-cost was reached)." in done.stdout
+    assert "paraphrase, 0 of 1 level " in done.stdout
+    assert "Undefined: positions (no image was answered under two numberings)." in done.stdout
     assert "--max-cost ended the study early" in done.stdout
 
 
@@ -78,7 +84,7 @@ def test_an_interrupted_study_goes_on(options, asked, lvlm_ad_process, tmp_path,
     assert before < CONDITIONS * 12
     if end == "SIGINT":
         assert process.returncode == 130
-        assert text.startswith("Too unstable")
+        assert text.startswith("Incomplete, not all was asked of paraphrase, numbering, marks and resolution: too ")
         assert "paraphrase-1: no answers (interrupted)." in text
     done = lvlm_ad_process(*command[3:])
     assert done.returncode == 0, done.stderr
