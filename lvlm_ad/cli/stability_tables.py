@@ -78,10 +78,11 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
         gain = "unknown" if vote.gain.value is None else f"{100 * vote.gain.value:+z.1f} points{ends(vote.gain, 100)}"
         lines.append(f"The mean of {vote.k} answers changes image AUROC by {gain}, at {vote.k} times the price.")
     if (place := figures.positions) is not None:
-        p = "" if place.p_value is None else f", p = {place.p_value:.3f}"
+        p = f", p {'' if place.chance.startswith('at') else '= '}{place.chance}" if place.chance else ""
+        reason = f" (no interval: {place.range.reason})" if place.range.reason else ""
         lines.append(
             f"Numbers: with the same pixels, naming differs by {percent(place.range)} between the numbers that are "
-            f"named most and least for what they are{p}."
+            f"named most and least for what they are{p}{reason}."
         )
     if (parts := figures.components) is not None:
         shown = {

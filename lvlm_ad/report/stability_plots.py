@@ -136,7 +136,7 @@ def _flips(figures: StabilityFigures) -> Explained | None:
 
 
 def _positions(place: PositionFigures | None) -> Explained | None:
-    if place is None or not place.numbers:
+    if place is None or not place.numbers or place.range.value is None:
         return None
     drawn = [
         (number, bar)
@@ -150,9 +150,7 @@ def _positions(place: PositionFigures | None) -> Explained | None:
     points(axes, [number for number, _ in drawn], [bar for _, bar in drawn])
     axes.xaxis.get_major_locator().set_params(integer=True)
     chance = (
-        ""
-        if place.p_value is None
-        else f" Chance alone gives such differences with a probability of {place.p_value:.3f}."
+        "" if place.p_value is None else f" Chance alone gives such differences with a probability of {place.chance}."
     )
     most = max((bar for _, bar in drawn), key=lambda bar: bar.value)
     words = (

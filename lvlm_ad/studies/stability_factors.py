@@ -144,8 +144,8 @@ def position_figures(readings: Readings, seed: int) -> PositionFigures:
         numberings=len(columns),
         numbers=list(found.numbers),
         frequency=list(found.frequency),
-        effect=[Number.of(one) for one in found.effect],
-        range=Number.of(found.range),
+        effect=[Number.of(one) for one in found.adjusted],
+        range=Number.of(found.adjusted_range),
         slope=Number.of(found.slope),
         p_value=found.p_value,
     )

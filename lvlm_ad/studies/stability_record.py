@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lvlm_ad.metrics.stability.positions import SHUFFLES
 from lvlm_ad.runs.fields import Count
 from lvlm_ad.studies.record import Finite, Fraction, LeftOut, Number, Record
 
@@ -147,12 +148,19 @@ class PositionFigures(Record):
     frequency: list[Fraction]
     """Of each number how often a region that bears it is named."""
     effect: list[Number]
-    """Of each number how much more often than the same region is named on average."""
+    """Of each number how much more often a region is named with it than with the average number (least squares)."""
     range: Number
     slope: Number
     """Change of the frequency from one number to the next."""
     p_value: Fraction | None
-    """The probability of such a range if numbers do not matter."""
+    """The probability of such a range if numbers do not matter, from 999 shuffles: 0.001 means at most that."""
+
+    @property
+    def chance(self) -> str:
+        """The p-value in words, such as "0.023"; empty without one."""
+        if self.p_value is None:
+            return ""
+        return f"{self.p_value:.3f}" if self.p_value > 1 / (SHUFFLES + 1) else f"at most {self.p_value:.3f}"
 
 
 class StabilityFigures(Record):

@@ -156,11 +156,7 @@ def _spreads(metrics: dict[str, Spread]) -> StudyTable:
 
 def _positions(place: PositionFigures) -> tuple[StudyTable, StudyTable]:
     """Return how much numbers matter, and the numbers one by one."""
-    p = (
-        ""
-        if place.p_value is None
-        else f" Chance alone gives such differences with a probability of {place.p_value:.3f}."
-    )
+    p = "" if place.p_value is None else f" Chance alone gives such differences with a probability of {place.chance}."
     note = (
         f"{place.images} images under {place.numberings} numberings of the same regions. Preference: how much more "
         f"often a region is named when it bears a number than on average, in points.{p}"

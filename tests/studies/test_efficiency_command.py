@@ -70,7 +70,7 @@ def test_a_capped_study_has_status_3(lvlm_ad_command, models):
     options = [*options_of(config), "--images", "12"]
     done = lvlm_ad_command("study", "efficiency", *options, "--max-cost", "0.015", "--concurrency", "1")
     assert done.returncode == 3
-    assert "Not compared: two-regions (answered 2 of 12 images, fewer than half)." in done.stdout
+    assert "Not compared: two-regions (answered 2 of 12 images, fewer than half; 10 were not asked)." in done.stdout
     assert "--max-cost ended the study early" in done.stdout
     done = lvlm_ad_command("study", "efficiency", *options, "--votes", "0")
     assert (done.returncode, done.stdout) == (2, "")

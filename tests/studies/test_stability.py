@@ -112,7 +112,9 @@ def test_a_favourite_number_is_found(base):
     places = figures_of(study_stability(base(named=0.3, favourite=3, points=False), options)).positions
     effect = dict(zip(places.numbers, places.effect, strict=True))
     assert max(effect, key=lambda number: effect[number].value) == 3
-    assert contains(effect[3], 0.3 * 7 / 8)
+    assert contains(effect[3], 0.3 * 15 / 16)
+    assert contains(places.range, 0.3)
+    assert places.chance == "at most 0.001"
     assert (places.numberings, places.images, places.p_value) == (8, 40, 0.001)
     none = figures_of(study_stability(base(points=False), replace(options, name="none"))).positions
     assert (none.range.value, none.p_value) == (0.0, 1.0)

@@ -14,6 +14,7 @@ from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.bootstrap import seeded_generator
 from lvlm_ad.metrics.ranks import RESAMPLES, Rows, critical_value, difference_and_variance
 from lvlm_ad.metrics.stability.measured import ALIKE, SAME, Measured, jackknife
+from lvlm_ad.metrics.stability.position_effects import two_way_effects
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -27,6 +28,7 @@ _LEVEL = 0.05
 """With a p-value above it, the interval of the range holds 0."""
 
 _NEVER_CHANGES = "numbers never change, so number and place are the same"
+_NOT_COMPARED = "too few numberings: not all numbers were on regions that had others, too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,18 @@ class PositionBias:
     Attributes:
         numbers: ``(Q,)``, the numbers that occur, ascending.
         frequency: of each number, how often a region with it is named, in 0..1.
-        effect: of each number, how much more often a region is named with it than the same region is on average.
+        effect: of each number, how much more often a region is named with it than the same region is on average. Too
+            small where a region does not have every number equally often; see ``adjusted``.
         range: largest minus smallest effect, of the numbers that two images or more have; above 0 by chance alone, so
             judge it by ``p_value``.
         slope: change of the frequency from one number to the next, within regions.
         p_value: the probability of such a range or a larger one if numbers do not matter; None with a reason in
             ``slope`` if numbers never change.
         images: those with an answer.
+        adjusted: of each number, its effect beside that of the region, by least squares: unbiased also under few
+            numberings, and equal to ``effect`` if every region has every number equally often. See
+            ``two_way_effects``. None with a reason if numbers cannot be compared.
+        adjusted_range: largest minus smallest of these, as ``range``.
     """
 
     numbers: tuple[int, ...]
@@ -52,6 +59,8 @@ class PositionBias:
     slope: Measured
     p_value: float | None
     images: int
+    adjusted: tuple[Measured, ...]
+    adjusted_range: Measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,18 +121,26 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
     frequency = np.sum([one.named for one in images], axis=0) / np.sum([one.seen for one in images], axis=0)
     changes = any(one.slope[1] > 0 for one in images)
     effect, extent = _effects(images)
+    adjusted, adjusted_extent = _adjusted(images, levels.size)
     p_value = _p_value(extent.value or 0.0, images, seed) if changes else None
-    if extent.interval and p_value is not None and p_value > _LEVEL:
-        extent = replace(extent, interval=(0.0, extent.interval[1]))
     return PositionBias(
         tuple(levels.tolist()),
         tuple(frequency.tolist()),
         effect,
-        extent,
+        _with_zero(extent, p_value),
         _slope(images) if changes else Measured(None, None, _NEVER_CHANGES),
         p_value,
         len(images),
+        adjusted,
+        _with_zero(adjusted_extent, p_value),
     )
+
+
+def _with_zero(extent: Measured, p_value: float | None) -> Measured:
+    """Let the interval of a range hold 0 where the test does not exclude that numbers do not matter."""
+    if extent.interval is None or p_value is None or p_value <= _LEVEL:
+        return extent
+    return replace(extent, interval=(0.0, extent.interval[1]))
 
 
 def _answered(at: int, numbers: Any, named: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -183,6 +200,17 @@ def _effects(images: Sequence[_Image]) -> tuple[tuple[Measured, ...], Measured]:
     effects = [jackknife(float(value), each) for value, each in zip(total, without.T, strict=True)]
     shared = _shared(images)
     return tuple(effects), _range(total[shared], without[:, shared])
+
+
+def _adjusted(images: Sequence[_Image], size: int) -> tuple[tuple[Measured, ...], Measured]:
+    """Return the effect of each number beside that of the region, and their range."""
+    total, without = two_way_effects([one.place for one in images], [one.apart for one in images], size)
+    if np.isnan(total).any():
+        nothing = Measured(None, None, _NOT_COMPARED)
+        return (nothing,) * size, nothing
+    shared = _shared(images)
+    effects = tuple(jackknife(float(value), each) for value, each in zip(total, without.T, strict=True))
+    return effects, _range(total[shared], without[:, shared])
 
 
 def _shared(images: Sequence[_Image]) -> NDArray[np.bool_]:

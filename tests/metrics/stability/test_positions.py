@@ -68,6 +68,61 @@ def test_the_interval_of_an_effect_is_the_jackknife_over_images():
     assert [one.interval[1] - one.value for one in whole.effect] == pytest.approx(half.tolist(), abs=1e-9)
 
 
+def slow_two_way(numbers, named):
+    """Effects of numbers from least squares with a column for each region and number, of mean 0 over all answers."""
+    rows, answers, region = [], [], 0
+    levels = sorted({number for one in numbers for number in np.unique(one).tolist()})
+    regions = sum(len(one) for one in numbers)
+    for own, marked in zip(numbers, named, strict=True):
+        for row, its in zip(own.tolist(), marked.tolist(), strict=True):
+            for number, answer in zip(row, its, strict=True):
+                at = np.zeros(len(levels) + regions)
+                at[[levels.index(number), len(levels) + region]] = 1
+                rows.append(at)
+                answers.append(answer)
+            region += 1
+    found = np.linalg.lstsq(np.array(rows), np.array(answers, float), rcond=None)[0][: len(levels)]
+    return found - np.average(found, weights=np.sum(rows, axis=0)[: len(levels)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_adjusted_effects_are_those_of_plain_least_squares(seed):
+    """Also without each image, whose jackknife gives the interval."""
+    draw = np.random.default_rng(seed)
+    numbers, named = random_images(draw, [5, 3, 5, 4, 5, 5], answers=3)
+    found = position_bias(numbers, named)
+    assert [one.value for one in found.adjusted] == pytest.approx(slow_two_way(numbers, named), abs=1e-9)
+    without = [slow_two_way(numbers[:at] + numbers[at + 1 :], named[:at] + named[at + 1 :]) for at in range(6)]
+    half = 2.5705818366147395 * np.sqrt(5 * np.var(without, axis=0))  # t of 5 degrees
+    assert [one.interval[1] - one.value for one in found.adjusted] == pytest.approx(half, abs=1e-9)
+
+
+def test_few_numberings_do_not_make_a_preference_smaller():
+    """A model that always names number 7 is at 100 points; the difference to each region's own mean is smaller."""
+    draw = np.random.default_rng(0)
+    numbers, _ = random_images(draw, [16] * 40, answers=4)
+    found = position_bias(numbers, [one == 7 for one in numbers])
+    assert found.adjusted_range.value == pytest.approx(1, abs=1e-9)
+    assert found.range.value < 0.9
+    assert found.p_value == 0.001
+
+
+def test_in_a_balanced_design_both_effects_are_the_same():
+    """Every region has every number equally often, so nothing is to be adjusted, neither value nor interval."""
+    draw = np.random.default_rng(1)
+    found = position_bias([cyclic(5)] * 12, [draw.integers(0, 2, (5, 5)) for _ in range(12)])
+    for one, adjusted in zip((*found.effect, found.range), (*found.adjusted, found.adjusted_range), strict=True):
+        assert adjusted.value == pytest.approx(one.value, abs=1e-12)
+        assert adjusted.interval == pytest.approx(one.interval, abs=1e-6)
+
+
+def test_numbers_that_share_no_region_are_not_compared():
+    """Numbers 1 and 2 change places, and so do 3 and 4: their difference is unknown, and the reason is given."""
+    found = position_bias([[[1, 2], [2, 1], [3, 4], [4, 3]]] * 3, [[[1, 0], [0, 1], [0, 0], [0, 0]]] * 3)
+    assert {one.value for one in (*found.adjusted, found.adjusted_range)} == {None}
+    assert "too few numberings" in found.adjusted_range.reason
+
+
 def test_a_preference_for_small_numbers_is_found():
     """Regions with a small number are named more often: effects fall, the slope is below 0 and the p-value small."""
     draw = np.random.default_rng(0)
@@ -124,7 +179,7 @@ def test_a_model_that_names_the_same_pixels_has_no_effect_at_all():
     """Exactly 0.0 everywhere, p-value 1, and a reason instead of an interval."""
     named = np.repeat(np.array([[1], [0], [0], [1], [0], [0], [0]]), 7, axis=1)
     found = position_bias([cyclic(7)] * 4, [named] * 4)
-    assert {one.value for one in found.effect} == {0.0}
+    assert {one.value for one in (*found.effect, *found.adjusted, found.adjusted_range)} == {0.0}
     assert (found.range.value, found.slope.value, found.p_value) == (0.0, 0.0, 1.0)
     assert (found.range.interval, found.range.reason) == (None, "all images alike")
 

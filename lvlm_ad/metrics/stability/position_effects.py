@@ -1,0 +1,72 @@
+"""Effects of numbers and of regions at once, by least squares: unbiased also under few numberings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["two_way_effects"]
+
+
+def two_way_effects(
+    places: Sequence[NDArray[np.intp]], named: Sequence[NDArray[np.float64]], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit naming = effect of the region + effect of its number, from all images and without each in turn.
+
+    A region that had a favourite number once in four numberings has a high mean itself, so that the difference of the
+    two is too small. Least squares compares numbers on the same regions instead. If every region has every number
+    equally often, both are the same. (Two-way layout without interaction: Scheffe, The Analysis of Variance, 1959,
+    chapter 4.)
+
+    Args:
+        places: of each of n images int ``(regions, P)``, the index in 0..size-1 of each region's number.
+        named: likewise, 1.0 where the answer names the region; a constant may be taken off each region.
+        size: Q, how many numbers there are.
+
+    Returns:
+        float64 ``(Q,)``, the effects, whose mean over all answers and regions is 0; and ``(n, Q)``, the same without
+        each image. NaN for a number that no image has; all are NaN if some numbers are compared on no region, directly
+        or through others.
+
+    Example:
+        >>> regions, numberings = np.arange(3)[:, None], np.array([0, 1])
+        >>> place = (regions + numberings) % 3  # three regions under two of the three numberings
+        >>> two_way_effects([place], [(place == 2).astype(float)], 3)[0].round(3).tolist()  # number 3 is always named
+        [-0.333, -0.333, 0.667]
+    """
+    parts = [_normal_equations(place, marked, size) for place, marked in zip(places, named, strict=True)]
+    matrix, right = (np.sum([one[at] for one in parts], axis=0) for at in (0, 1))
+    seen = np.sum([one[2] for one in parts], axis=0)
+    without = [_solved(matrix - own, right - side, seen - times) for own, side, times in parts]
+    return _solved(matrix, right, seen), np.array(without)
+
+
+def _normal_equations(
+    place: NDArray[np.intp], named: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return an image's normal equations with its regions eliminated, and how often each number occurs."""
+    has = (place[:, :, None] == np.arange(size)).astype(np.float64)
+    times = has.sum(axis=1)
+    right = np.tensordot(has, named, axes=((0, 1), (0, 1))) - times.T @ named.mean(axis=1)
+    seen = times.sum(axis=0)
+    return np.diag(seen) - times.T @ times / place.shape[1], right, seen
+
+
+def _solved(matrix: NDArray[np.float64], right: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve for the effects of the numbers that occur."""
+    found, there = np.full(seen.size, np.nan), np.flatnonzero(seen > 0)
+    matrix = matrix[np.ix_(there, there)]
+    # What is left of a sum without one image may be rounding.
+    if not there.size or connected_components(np.abs(matrix) > 1e-9, directed=False)[0] > 1:  # noqa: PLR2004
+        return found
+    # Only differences are determined; adding a constant to all entries chooses the solution whose sum is 0.
+    effects = np.linalg.solve(matrix + 1.0, right[there])
+    found[there] = effects - np.average(effects, weights=seen[there])
+    return found
