@@ -43,6 +43,7 @@ def row(found, name, part):
     return next(one for one in found.differences if (one.name, one.part) == (name, part))
 
 
+@pytest.mark.slow
 def test_a_stable_model_is_told_from_an_unstable_one(made):
     """The figures are those of both study.json; the difference of spreads is the scripted one, within its interval."""
     noisy, calm = made("noisy", noise=0.1), made("calm", noise=0.02)
@@ -73,6 +74,7 @@ def test_a_stable_model_is_told_from_an_unstable_one(made):
     assert f"{found.names[1]} is surely more stable" in mirrored.verdict
 
 
+@pytest.mark.slow
 def test_the_better_model_is_named(made):
     """A blind model is surely worse."""
     sharp, blind = made("sharp", sharpness=0.4), made("blind", sharpness=0.0)
@@ -81,6 +83,7 @@ def test_the_better_model_is_named(made):
     assert found.verdict.startswith(f"{found.names[0]} is surely better: image AUROC (base)")
 
 
+@pytest.mark.slow
 def test_images_that_are_hard_for_both_do_not_count(made):
     """Two models that find the same images hard are told apart more sharply than by two samples of images."""
     first, second = made("first", sharpness=0.15), made("second", sharpness=0.1)
@@ -138,6 +141,7 @@ def test_what_cannot_be_compared_is_one_clear_line(made, lvlm_ad_command, tmp_pa
         compare_studies(first, copy)
 
 
+@pytest.mark.slow
 def test_studies_of_grounding_are_compared(grounded):
     """A model that is blind for small defects hits fewer of them, and image AUROC says so in each way of asking."""
     folders = []

@@ -121,6 +121,7 @@ def test_hours_of_a_machine_are_a_price(models):
 WIDE = EfficiencyOptions(methods=("regions", "zoom", "score"), image_sizes=(160, 240), votes=(1, 3), images=12)
 
 
+@pytest.mark.slow
 def test_combinations_share_what_they_ask(models, asked):
     """A closer look and votes begin with the answers of regions; the price counts each question once."""
     config = models(one=priced(CHEAP, sharpness=0.2, noise=0.05))

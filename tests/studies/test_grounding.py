@@ -51,6 +51,7 @@ def test_what_is_too_small_is_missed(grounded):
     assert base.false_share == pytest.approx(truth)
 
 
+@pytest.mark.slow
 def test_marks_that_distract(grounded):
     """Marks that add 0.1 to scores on average are found so for good and anomalous images, and leave AUROC alone."""
     figures = figures_of(grounded(distraction=0.1, noise=0.02), "methods")
@@ -70,6 +71,7 @@ def test_marks_that_distract(grounded):
     assert cells.hits[-1].rate.value == 1.0
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_distracted(grounded):
     """Without distraction the effect of marks is exactly 0, with an interval of no width."""
     figures = figures_of(grounded(), "methods", images=8)
@@ -144,6 +146,7 @@ def test_a_larger_picture_shows_more(grounded):
     assert base.usd_per_image == pytest.approx(1020 / 1e6)
 
 
+@pytest.mark.slow
 def test_what_hurts_most(grounded, tmp_path):
     """A model that sees red loses everything in the dark, and nothing by coarse pixels; severity 0 is the base."""
     config = grounded()
@@ -174,6 +177,7 @@ def test_remembered_images(grounded):
     assert screen["without-name"].change.value == 0.0
 
 
+@pytest.mark.slow
 def test_an_honest_model(grounded):
     """A model that looks at the picture has no suspicious screen, and hits the mirrored defects, too."""
     study = study_grounding(grounded(noise=0.05), GroundingOptions(40, ("contamination",)))

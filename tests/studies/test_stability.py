@@ -271,6 +271,7 @@ def test_a_threshold_of_each_run_is_refused(base):
         study_stability(replace(base(), threshold="conformal:0.1"), SMALL)
 
 
+@pytest.mark.slow
 def test_a_number_of_questions_chooses_the_design(base, asked):
     """Images come before repeats, and what the questions do not suffice for is left out with the reason."""
     price = price_stability(base(), StabilityOptions(questions=300))
