@@ -66,12 +66,12 @@ def _levels_of(one: FactorFigures) -> str:
 def _other_figures(figures: StabilityFigures) -> list[str]:
     """Say what has no row: image scores, votes, numbers of regions."""
     again = figures.repeats["all"]
-    changed = NONE if again.unstable_fraction is None else f"{100 * again.unstable_fraction:.1f} %"
-    sides = f"{changed} fell on both sides of the threshold {figures.threshold:g}"
-    lines = [
-        "Of a factor: the most flips and the largest map difference of a level against the base; change of AUROC.",
-        f"Of {again.images} images asked {again.answers} times, {sides}; ICC {number(again.icc)}.",
-    ]
+    lines = ["Of a factor: the most flips and the largest map difference of a level against the base; change of AUROC."]
+    if again.unstable_fraction is None:
+        lines.append("No image has two usable answers to the same question.")
+    else:
+        sides = f"{100 * again.unstable_fraction:.1f} % fell on both sides of the threshold {figures.threshold:g}"
+        lines.append(f"Of {again.images} images asked {again.answers} times, {sides}; ICC {number(again.icc)}.")
     most = [one for one in figures.votes if one.how == "mean" and one.k > 1]
     if most:
         vote = most[-1]

@@ -37,24 +37,30 @@ class Check:
 
 def stability_checks(figures: StabilityFigures) -> list[Check]:
     """Compare each reason with the difference that is to be told, by the limits of the study's verdict."""
-    sampling = figures.auroc.sampling
+    sampling, lacking = figures.auroc.sampling, _lacking(figures)
     return [
-        _again(figures.auroc),
-        _otherwise(figures.auroc),
+        _again(figures.auroc, lacking),
+        _otherwise(figures.auroc, lacking),
         Check(
             "Asked about other images",
             _in_points(sampling),
             None if sampling is None else sampling <= WANTED,
-            _NO_INTERVAL if sampling is None else "up or down, by the 95 % interval",
+            lacking or _NO_INTERVAL if sampling is None else "up or down, by the 95 % interval",
             "Ask about more images, and ask both versions about the same ones.",
         ),
     ]
 
 
-def _again(noise: AurocNoise) -> Check:
+def _lacking(figures: StabilityFigures) -> str:
+    """Say which kind of image was not answered twice, where the other one was; image AUROC needs both."""
+    good, anomalous = (bool(one and one.images) for one in map(figures.repeats.get, ("good", "anomalous")))
+    return "" if good == anomalous else f"no {'anomalous' if good else 'good'} image was answered twice"
+
+
+def _again(noise: AurocNoise, lacking: str) -> Check:
     size, passed, meaning = noise.asking, None, "95 of 100 differences between two times are smaller"
     if size is None:
-        meaning = "the base was not answered twice"
+        meaning = lacking or "the base was not answered twice"
     elif size >= WANTED:
         passed = False
     elif noise.sampling is None:
@@ -67,10 +73,10 @@ def _again(noise: AurocNoise) -> Check:
     return Check("Asked again, the same question", _in_points(size), passed, meaning, advice)
 
 
-def _otherwise(noise: AurocNoise) -> Check:
+def _otherwise(noise: AurocNoise, lacking: str) -> Check:
     size, passed = (noise.factor if noise.proven is None else noise.proven), None
     if size is None:
-        meaning = "nothing else was varied and answered"
+        meaning = lacking or "nothing else was varied and answered"
     elif noise.proven is not None:
         meaning = f"the most of what was tried: {noise.proven_level}"
         passed = False if size >= WANTED else (True if _enough(noise) else None)

@@ -156,7 +156,7 @@ class Study(Record):
     verdict: str
     """One sentence."""
     findings: list[str] = []
-    """What else it found, a sentence each."""
+    """What else it found, a sentence each, such as which way of asking shifts scores most."""
     conditions: list[ConditionRecord]
     left_out: list[LeftOut] = []
     spent_usd: Amount = 0.0

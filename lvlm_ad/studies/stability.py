@@ -18,7 +18,7 @@ from lvlm_ad.studies.runner import forecast_study, run_study
 from lvlm_ad.studies.stability_design import StabilityDesign, stability_design
 from lvlm_ad.studies.stability_figures import stability_figures
 from lvlm_ad.studies.stability_levels import factor_levels
-from lvlm_ad.studies.stability_verdict import Asked, verdict
+from lvlm_ad.studies.stability_verdict import Asked, findings, verdict
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import RunConfig
@@ -94,7 +94,9 @@ def study_stability(
     with StudyMaps.opened(readings) as maps:
         figures = stability_figures(readings, maps, design.cross, threshold, config.seed)
     sentence = verdict(figures.auroc, Asked.of(results, readings))
-    study = study_record("stability", results, sentence, figures.model_dump(mode="json"), design.left_out)
+    study = study_record(
+        "stability", results, sentence, figures.model_dump(mode="json"), design.left_out, findings(figures)
+    )
     study.write(design.study.folder)
     return study
 

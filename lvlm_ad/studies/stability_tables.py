@@ -89,7 +89,7 @@ def _levels(factors: list[FactorFigures]) -> StudyTable:
             f"{factor.factor}: {one.level}",
             (
                 count(one.images),
-                points(one.auroc_change),
+                points(one.auroc_difference or one.auroc_change),
                 percent(one.flip_rate),
                 points(one.shift_good),
                 points(one.shift_anomalous),

@@ -12,9 +12,9 @@ from lvlm_ad.studies.stability_levels import FACTORS
 if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
     from lvlm_ad.studies.runner import StudyResults
-    from lvlm_ad.studies.stability_record import AurocNoise
+    from lvlm_ad.studies.stability_record import AurocNoise, StabilityFigures
 
-__all__ = ["WANTED", "Asked", "verdict"]
+__all__ = ["WANTED", "Asked", "findings", "verdict"]
 
 WANTED = 0.02
 """The difference of image AUROC that is to be told: 2 points."""
@@ -93,6 +93,24 @@ def verdict(noise: AurocNoise, asked: Asked, wanted: float = WANTED) -> str:
     if not asked.missing:
         return sentence
     return f"Incomplete, not all was asked of {_listed(asked.missing)}: {sentence[0].lower()}{sentence[1:]}"
+
+
+def findings(figures: StabilityFigures) -> list[str]:
+    """Say in a sentence which way of asking shifts scores most; nothing without an answered level.
+
+    Example, with a study that was read::
+
+        findings(figures_of(study))
+    """
+    levels = [(one.factor, level) for one in figures.factors for level in one.levels if level.shift.value is not None]
+    if not levels:
+        return []
+    factor, level = max(levels, key=lambda one: abs(one[1].shift.value or 0.0))
+    value, ends = 100 * (level.shift.value or 0.0), level.shift.interval
+    if not value:
+        return ["No other way of asking shifts scores on average."]
+    interval = f" [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]" if ends else f" (no interval: {level.shift.reason})"
+    return [f"Scores shift most with {factor} ({level.level}): by {value:+.1f} points of 0 to 100{interval}."]
 
 
 def _nothing(noise: AurocNoise, asked: Asked) -> str:

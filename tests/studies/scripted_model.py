@@ -41,6 +41,8 @@ class ScriptedOptions(BackendOptions):
     """The number that it names with this probability."""
     log: str = ""
     """A file that gets a line for each question, and when the model is built or closed."""
+    refuses: bool = False
+    """Whether it refuses every question."""
     pause: float = 0.0
     """Seconds before each answer."""
     forbidden: str = ""
@@ -87,6 +89,8 @@ class Scripted:
         if options.forbidden and options.forbidden in request.text:
             raise FatalError("this model does not take such a question")
         time.sleep(options.pause)
+        if options.refuses:
+            return Answer("I'm sorry, but I can't help with that.", usage=Usage(1000, None, 20))
         index, defect, ink = seen(request.images[-1])
         repeat = request.options.get("repeat", 0)
         asked = (request.text, request.images[-1].digest, repeat)

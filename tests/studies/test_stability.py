@@ -1,6 +1,7 @@
 """A study of stability recovers what a scripted model does, and says exactly 0 of a model that repeats itself."""
 
 import json
+import shutil
 from dataclasses import replace
 from math import sqrt
 
@@ -10,8 +11,10 @@ from scipy.special import ndtr
 
 import lvlm_ad
 from lvlm_ad.errors import ConfigError, RunError
+from lvlm_ad.report.study_page import study_page
 from lvlm_ad.studies import StabilityFigures, StabilityOptions, Study, price_stability, study_stability
 from lvlm_ad.studies.stability_levels import FACTORS
+from tests.studies.conftest import write_blocks
 
 SMALL = StabilityOptions(images=12, repeats=2, levels=1)
 
@@ -134,6 +137,17 @@ def test_a_crossed_factor_has_all_components(base):
     assert len(study.conditions) == 3 + 3 * 3
     with pytest.raises(ConfigError, match="--cross repeats each level of another factor"):
         study_stability(base(), replace(SMALL, cross="repeat"))
+
+
+def test_good_images_alone_give_no_auroc_and_the_reason(base, tmp_path):
+    """Verdict and page name what is missing: anomalous images, and not repeats; shifts of scores are given."""
+    data = write_blocks(tmp_path / "data", 12)
+    shutil.rmtree(data / "bolt" / "test" / "hole")
+    study = study_stability(replace(base(noise=0.05), data=data), replace(SMALL, images=None, factors=("marks",)))
+    assert study.state == "complete"
+    assert study.verdict.startswith("Nothing can be said of image AUROC: there are no anomalous images")
+    assert "Scores shift most with marks" in study.findings[0]
+    assert study_page(study).count("no anomalous image was answered twice") == 3
 
 
 def test_other_reference_images_are_a_factor(base, asked):

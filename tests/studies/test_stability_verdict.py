@@ -1,11 +1,15 @@
 """What the verdict of a stability study says of each reason why two versions may seem to differ."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from lvlm_ad.studies import Number, Study, figures_of
 from lvlm_ad.studies.stability_record import AurocNoise
-from lvlm_ad.studies.stability_verdict import Asked, verdict
+from lvlm_ad.studies.stability_verdict import Asked, findings, verdict
+
+FROZEN = Path(__file__).parents[1] / "data" / "studies" / "stability"
 
 ASKED = Asked(auroc=0.9, good=50, anomalous=50, varied=("asking again", "marks"))
 
@@ -75,3 +79,17 @@ def test_one_kind_of_image_is_the_reason(good, anomalous, lacking):
     assert verdict(noise(asking=None, sampling=None, factor=None), asked) == (
         f"Nothing can be said of image AUROC: there are no {lacking} images, and it needs both kinds."
     )
+
+
+def test_the_largest_shift_is_a_finding():
+    """It is named with its interval in points of the score; without factors there is none."""
+    figures = figures_of(Study.read(FROZEN))
+    factor = figures.factors[1]
+    large = factor.levels[0].model_copy(update={"shift": Number(value=-0.3, interval=(-0.41, -0.19))})
+    changed = figures.model_copy(
+        update={"factors": [figures.factors[0], factor.model_copy(update={"levels": [large, *factor.levels[1:]]})]}
+    )
+    assert findings(changed) == [
+        "Scores shift most with numbering (other numbers, no. 1): by -30.0 points of 0 to 100 [-41.0, -19.0]."
+    ]
+    assert findings(figures.model_copy(update={"factors": []})) == []

@@ -55,6 +55,17 @@ def test_a_capped_study_has_status_3(lvlm_ad_command, options):
     assert "--max-cost ended the study early" in done.stdout
 
 
+def test_a_model_that_refuses_has_no_numbers(lvlm_ad_command, options):
+    """Nothing is said of 0 images, and no limit is blamed."""
+    done = lvlm_ad_command("study", "stability", *options(refuses=True), *SMALL)
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.startswith("Nothing can be said yet: ")
+    assert "No image has two usable answers to the same question." in done.stdout
+    assert "paraphrase-1: 12 of 12 images have no usable answer." in done.stdout
+    assert "Of 0 images" not in done.stdout
+    assert "--max-cost" not in done.stdout
+
+
 def test_a_mistake_has_status_2(lvlm_ad_command, options):
     """A wrong name is one line with the nearest right one."""
     done = lvlm_ad_command("study", "stability", *options(), "--factor", "paraphrases")
