@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lvlm_ad.studies import FactorFigures, StabilityFigures, Study
+    from lvlm_ad.studies.stability_record import PositionFigures
 
 
 def show_stability(found: Study, folder: Path, *, json: bool) -> None:
@@ -77,13 +78,8 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
         vote = most[-1]
         gain = "unknown" if vote.gain.value is None else f"{100 * vote.gain.value:+z.1f} points{ends(vote.gain, 100)}"
         lines.append(f"The mean of {vote.k} answers changes image AUROC by {gain}, at {vote.k} times the price.")
-    if (place := figures.positions) is not None:
-        p = f", p {'' if place.chance.startswith('at') else '= '}{place.chance}" if place.chance else ""
-        reason = f" (no interval: {place.range.reason})" if place.range.reason else ""
-        lines.append(
-            f"Numbers: with the same pixels, naming differs by {percent(place.range)} between the numbers that are "
-            f"named most and least for what they are{p}{reason}."
-        )
+    if figures.positions is not None:
+        lines.append(_numbers_line(figures.positions))
     if (parts := figures.components) is not None:
         shown = {
             "images": parts.image,
@@ -94,3 +90,15 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
         text = ", ".join(f"{name} {number(one.shown, 5)}" for name, one in shown.items())
         lines.append(f"Components of the variance of scores: {text}.")
     return lines
+
+
+def _numbers_line(place: PositionFigures) -> str:
+    """Say how much the numbers of regions decide which one is named."""
+    if place.range.value is None:
+        return f"Numbers: how much naming depends on them is unknown ({place.range.reason})."
+    p = f", p {'' if place.chance.startswith('at') else '= '}{place.chance}" if place.chance else ""
+    reason = f" (no interval: {place.range.reason})" if place.range.reason else ""
+    return (
+        f"Numbers: with the same pixels, naming differs by {percent(place.range)} between the numbers that are "
+        f"named most and least for what they are{p}{reason}."
+    )

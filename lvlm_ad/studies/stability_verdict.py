@@ -96,13 +96,19 @@ def verdict(noise: AurocNoise, asked: Asked, wanted: float = WANTED) -> str:
 
 
 def findings(figures: StabilityFigures) -> list[str]:
-    """Say in a sentence which way of asking shifts scores most; nothing without an answered level.
+    """Say in a sentence which way of asking shifts scores most; nothing without a level that two images answered.
 
     Example, with a study that was read::
 
         findings(figures_of(study))
     """
-    levels = [(one.factor, level) for one in figures.factors for level in one.levels if level.shift.value is not None]
+    # What one image alone answered says nothing of others.
+    levels = [
+        (one.factor, level)
+        for one in figures.factors
+        for level in one.levels
+        if level.shift.value is not None and level.images > 1
+    ]
     if not levels:
         return []
     factor, level = max(levels, key=lambda one: abs(one[1].shift.value or 0.0))

@@ -228,6 +228,20 @@ def test_a_capped_study_says_what_can_be_said(base, asked):
     assert study.verdict.startswith("Incomplete, not all was asked of paraphrase, numbering, marks and resolution: ")
 
 
+def test_numbers_are_compared_on_images_with_two_numberings(base):
+    """What was not asked under other numbers neither counts as an image nor pulls effects towards 0."""
+    options = replace(SMALL, levels=2, factors=("numbering",))
+    always = base(named=1.0, favourite=7, points=False)
+    study = study_stability(replace(always, max_cost=0.03, concurrency=1), options)
+    places = figures_of(study).positions
+    assert (places.images, places.numberings) == (5, 2)
+    assert figures_of(study).factors[0].answered == figures_of(study).factors[0].levels[:1]
+    assert study.verdict.startswith("Incomplete, not all was asked of numbering: ")
+    whole = figures_of(study_stability(always, replace(options, levels=3))).positions
+    assert (whole.images, whole.numberings) == (12, 4)
+    assert whole.range.value == pytest.approx(1.0, abs=1e-9)
+
+
 @pytest.mark.parametrize("limit", [0.0, 0.003, 0.013])
 def test_a_study_that_is_capped_early_still_has_a_record(base, limit):
     """However few answers there are, figures without them are undefined with a reason, and the verdict says so."""
