@@ -120,6 +120,10 @@ class RunConfig:
             several = isinstance(value, Sequence) and not isinstance(value, str)
             object.__setattr__(self, name, tuple(value) if several else (value,))
         object.__setattr__(self, "threshold", str(self.threshold))
+        if str(self.settings.get("repeat")).lower() in {"true", "false"}:
+            # The scripted backend's old name, until 0.3, for cycle; the protocol's repeat is a number.
+            others = {name: value for name, value in self.settings.items() if name != "repeat"}
+            object.__setattr__(self, "settings", {**others, "cycle": self.settings["repeat"]})
         for model in self.models:
             if not isinstance(model, str):
                 raise ConfigError(
