@@ -100,6 +100,11 @@ class Budget:
                 self._under_way -= 1
                 self._turn.notify_all()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether every answer so far came with its cost; otherwise ``spent`` is only a part of what was spent."""
+        return not self._uncounted
+
     def paid(self, cost: float | None) -> None:
         """Count the cost of an answer. After an unknown cost, no question may be asked under a limit."""
         with self._turn:

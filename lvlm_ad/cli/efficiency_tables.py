@@ -115,7 +115,13 @@ def _votes(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[str]:
         for vote in one.votes[1:]:
             gain = NONE if vote.gain.value is None else f"{100 * vote.gain.value:+z.1f} points{ends(vote.gain, 100)}"
             price = f"{vote.k} times the price"
-            yield f"{words[one.condition]}: the mean of {vote.k} answers changes image AUROC by {gain}, at {price}."
+            values = [NONE if of.auroc is None else f"{100 * of.auroc:.1f} %" for of in (one.votes[0], vote)]
+            # The combination with one answer shows the first of these answers, which may be better than the others.
+            source = f"{values[0]} with one answer, the mean over all {len(one.votes)} at hand, and {values[1]}"
+            yield (
+                f"{words[one.condition]}: the mean of {vote.k} answers changes image AUROC by {gain}, at {price} "
+                f"({source})."
+            )
 
 
 def _usd(price: Number) -> str:

@@ -267,6 +267,14 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def named_folder(context: typer.Context, option: typer.CallbackParam, name: str) -> str:
+    """Refuse a name that is given and empty, such as that of a variable that is not set."""
+    source = context.get_parameter_source(str(option.name))
+    if not name and source is not None and source.name != "DEFAULT":
+        raise typer.BadParameter("it takes the name of a folder; got nothing")
+    return name
+
+
 def merged_settings(settings: list[str], **options: str | None) -> dict[str, Any]:
     """Read ``--set`` settings; an option such as ``--division`` overrides the setting of the same name."""
     from lvlm_ad.presets import parse_settings

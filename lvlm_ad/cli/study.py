@@ -58,7 +58,10 @@ def stability(
         float, typer.Option(help="With --questions: half width wanted for a flip rate of 0.10, above 0 and below 0.5.")
     ] = 0.05,
     name: Annotated[
-        str, typer.Option(help="Name of the study's folder in OUT/studies.  [default: by what it asks]")
+        str,
+        typer.Option(
+            callback=shell.named_folder, help="Name of the study's folder in OUT/studies.  [default: by what it asks]"
+        ),
     ] = "",
     method: shell.Method = "regions",
     division: shell.Division = None,

@@ -36,7 +36,11 @@ def efficiency(
         typer.Option(help="Answers that are averaged, with --method regions; may be repeated.  [default: 1]"),
     ] = [],
     name: Annotated[
-        str, typer.Option(help="Name of the study's folder in OUT/studies.  [default: by models and data set]")
+        str,
+        typer.Option(
+            callback=shell.named_folder,
+            help="Name of the study's folder in OUT/studies.  [default: by models and data set]",
+        ),
     ] = "",
     division: shell.Division = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,

@@ -32,7 +32,8 @@ def grounding(
         list[int],
         typer.Option(
             "--image-size",
-            help="A side of the images in pixels, for resolution; may be repeated.  [default: 384, 512, 768, 1024]",
+            help="A side of the images in pixels, for resolution; may be repeated.  [default: 384, 512, 768, 1024 and "
+            "2048, as far as images are as large]",
         ),
     ] = [],
     severities: Annotated[
@@ -40,7 +41,10 @@ def grounding(
         typer.Option("--severity", help="A severity of the corruptions, 1 to 5; may be repeated.  [default: all]"),
     ] = [],
     name: Annotated[
-        str, typer.Option(help="Name of the study's folder in OUT/studies.  [default: by what it asks]")
+        str,
+        typer.Option(
+            callback=shell.named_folder, help="Name of the study's folder in OUT/studies.  [default: by what it asks]"
+        ),
     ] = "",
     method: shell.Method = "regions",
     division: shell.Division = None,

@@ -31,20 +31,23 @@ def show_price(price: Mapping[str, Any], *, json: bool) -> None:
     cost = "unknown" if price["cost_usd"] is None else f"about {price['cost_usd']:.4f} USD"
     if price["at_most_usd"] is not None:
         cost += f", at most about {price['at_most_usd']:.4f} USD"
+    shared = f"{price['shared']} asked by another condition too, " if price["shared"] else ""
     shell.show(
         f"{price['study']}: {price['images']} images under {len(price['conditions'])} conditions; "
-        f"{price['questions']} questions, {price['stored']} already answered, {price['to_ask']} to ask; {cost}."
+        f"{price['questions']} questions, {price['stored']} already answered, {shared}{price['to_ask']} to ask; {cost}."
     )
+    for model, reason in price["unpriced"].items():
+        shell.show(f"The cost of {model} is unknown: {reason}.")
     if expected := price.get("precision"):
         shell.show(
             f"Expected precision: flip rate of 10 % to ±{100 * expected['flip_rate_half_width']:.1f} points; SD of the "
             f"score to ±{100 * expected['sd_relative_error']:.0f} % (standard error)."
         )
-    shown = table("condition", "level", "questions", "stored", "to ask", "USD")
+    counts = ["questions", "stored", *(["shared"] if price["shared"] else []), "to_ask"]
+    shown = table("condition", "level", *(name.replace("_", " ") for name in counts), "USD")
     for one in price["conditions"]:
         usd = NONE if one["cost_usd"] is None else f"{one['cost_usd']:.4f}"
-        row = (one["name"], one["level"], str(one["questions"]), str(one["stored"]), str(one["to_ask"]), usd)
-        shown.add_row(*map(escaped, row))
+        shown.add_row(*map(escaped, (one["name"], one["level"], *(str(one[name]) for name in counts), usd)))
     shell.table_console(shell.BOARD_WIDTH).print(shown)
     for one in price["left_out"]:
         shell.show(f"Not asked: {one['what']} ({one['reason']}).")

@@ -53,6 +53,11 @@ class BenchSeries:
         """USD that all benches have cost so far."""
         return 0.0 if self.budget is None else self.budget.spent
 
+    @property
+    def is_spent_known(self) -> bool:
+        """Whether the cost of every answer that a bench has asked for is known."""
+        return all(budget.is_known for budget in self._budgets.values())
+
     def place(self, model: Model) -> Any:
         """Return the backend or baseline of a model; it is built if no earlier bench had it."""
         key = _key(model)

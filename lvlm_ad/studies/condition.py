@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.images import StudyImages
 
 __all__ = ["Condition", "StudyDesign", "study_name"]
+
+_LONGEST_NAME = 100
+"""Characters of a study's name: names of files within its folder need some, too."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ class StudyDesign:
         conditions: the base first.
 
     Raises:
-        ConfigError: there is not exactly one model; the base is not the first condition; two conditions have the same
-            name; or the images of a condition are not those of the study.
+        ConfigError: there is not exactly one model; the name is no plain name of a folder; the base is not the first
+            condition; two conditions have the same name; or the images of a condition are not those of the study.
     """
 
     name: str
@@ -76,6 +80,7 @@ class StudyDesign:
         """Check what a mistake in a study's definition would break."""
         if len(self.config.models) != 1:
             raise ConfigError(f"A study asks exactly one model; got {len(self.config.models)}. Give one --model.")
+        _check_name(self.name)
         if not self.conditions or not self.conditions[0].is_base:
             raise ConfigError(f"The study {self.name} must begin with its base.")
         name, count = Counter(one.name for one in self.conditions).most_common(1)[0]
@@ -136,4 +141,18 @@ def study_name(*parts: str) -> str:
         >>> study_name("stability", "gpt-4o", "regions", "my set", "")
         'stability-gpt-4o-regions-my-set'
     """
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, parts)))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, parts)))
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - 9]}-{digest}"
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that is no plain name of a folder, or that a terminal cannot show."""
+    plain = name and not name.startswith(".") and not set("/\\") & set(name) and name.isprintable()
+    if not plain or not name.strip() or len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"--name takes the name of a folder: 1 to {_LONGEST_NAME} characters without / and \\, the first no dot; "
+            f"got {name!r:.120}."
+        )

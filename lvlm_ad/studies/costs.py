@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import PredictionRecord
     from lvlm_ad.studies.readings import Readings
 
-__all__ = ["Costs", "costs_of"]
+__all__ = ["NO_PRICE", "Costs", "costs_of"]
+
+NO_PRICE = "the model has no price: set price_input and price_output"
+"""Why an amount is unknown."""
 
 _UNASKED = "no image was asked about"
 
@@ -100,7 +103,7 @@ def _why_no_usd(readings: Readings, column: int) -> str:
     model = readings.results[column].plan.models[0]
     price = model.preset.price
     if not price.known:
-        return "the model has no price: set price_input and price_output"
+        return NO_PRICE
     if price.free and price.price_per_hour is None and not model.plugin.billed:
         return "the model runs on this machine, whose price is unknown: set price_per_hour"
     return ""

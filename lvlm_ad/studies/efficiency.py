@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.plugins.own import title_of
 from lvlm_ad.studies.efficiency_design import EfficiencyDesign, efficiency_design
 from lvlm_ad.studies.efficiency_figures import efficiency_figures
+from lvlm_ad.studies.former import refuse_other_study
 from lvlm_ad.studies.images import chosen_images
 from lvlm_ad.studies.pricing import total_price, without_asked
 from lvlm_ad.studies.readings import Readings
@@ -66,7 +67,7 @@ def study_efficiency(
         What ``study.json`` holds. Its state says whether everything was answered; after Ctrl-C it is "interrupted".
 
     Raises:
-        ConfigError: a name, setting or value is wrong.
+        ConfigError: a name, setting or value is wrong; the folder holds another study.
         DataError: the data set cannot be used.
         FatalError: the first combination was not answered.
         KeyboardInterrupt: Ctrl-C during the first combination, of which nothing can be said yet.
@@ -77,6 +78,7 @@ def study_efficiency(
         study_efficiency(config, EfficiencyOptions(methods=("regions", "zoom"), votes=(1, 3))).verdict
     """
     design = _design(config, options or EfficiencyOptions())
+    refuse_other_study("efficiency", design.study)
     results = run_study(design.study, progress, workers)
     figures, sentence = efficiency_figures(Readings.of(results), design, config.resamples)
     study = study_record("efficiency", results, sentence, figures.model_dump(mode="json"), design.left_out)
@@ -98,7 +100,7 @@ def price_efficiency(
     A question that several combinations ask, such as the first one of closer looks and votes, is counted once.
 
     Returns:
-        What ``total_price`` returns, where what an earlier combination asks counts as stored; and "left_out".
+        What ``total_price`` returns, where what an earlier combination asks is shared; and "left_out".
     """
     design = _design(config, options or EfficiencyOptions())
     conditions = tuple(one for one in design.study.conditions if one.name in design.combinations)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from lvlm_ad.studies.wording import together
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.efficiency_record import RowFigures
@@ -15,7 +18,8 @@ __all__ = ["verdict"]
 def verdict(rows: Mapping[int, RowFigures], compared: Compared) -> str:
     """Say in a sentence which combination is best, and which cheaper one is not surely worse.
 
-    Best is the highest image AUROC among the combinations whose cost is known, and of equal ones the cheapest.
+    Best is the highest image AUROC among the combinations whose cost is known, and of equal ones the cheapest; those
+    that are equal in both are named together.
     A higher one without a known cost is named at the end. Without any known cost it is the highest of all.
 
     Args:
@@ -27,8 +31,10 @@ def verdict(rows: Mapping[int, RowFigures], compared: Compared) -> str:
         return "Nothing can be said yet: no combination has answers about good and anomalous images."
     priced = [(row, at) for row, at in measured if row.usd_per_image.value is not None]
     if not priced:
-        best, _ = max(measured, key=lambda one: compared.values[one[1]])
-        return f"No price is known; {_shown(best)} is the highest: {_seconds(best)}."
+        best, place = max(measured, key=lambda one: compared.values[one[1]])
+        equal = [row for row, at in measured if math.isclose(compared.values[at], compared.values[place])]
+        times = together([_seconds(row) for row in equal])
+        return f"No price is known; {_shown(*equal)} {'is' if len(equal) == 1 else 'are'} the highest: {times}."
     sentence, best = _among_priced(priced, compared)
     unpriced = [row for row, at in measured if row.usd_per_image.value is None]
     top = max(unpriced, key=_auroc, default=best)
@@ -40,9 +46,11 @@ def verdict(rows: Mapping[int, RowFigures], compared: Compared) -> str:
 def _among_priced(priced: Sequence[tuple[RowFigures, int]], compared: Compared) -> tuple[str, RowFigures]:
     """Return what can be said of the combinations whose cost is known, and the best of them."""
     best, place = max(priced, key=lambda one: (compared.values[one[1]], -_usd(one[0])))
-    cheaper = [(row, at) for row, at in priced if _usd(row) < _usd(best)]
+    cheaper = [(row, at) for row, at in priced if _usd(row) < _usd(best) and not math.isclose(_usd(row), _usd(best))]
     close = [row for row, at in cheaper if not compared.better[place, at]]
-    sentence = f"{_shown(best)} for {_dollars(best)} an image"
+    equal = [row for row, at in priced if math.isclose(compared.values[at], compared.values[place])]
+    same = [row for row in equal if math.isclose(_usd(row), _usd(best))]
+    sentence = f"{_shown(*same)} for {_dollars(best)} an image"
     if not cheaper:
         return f"{sentence}; nothing that was measured is cheaper", best
     if not close:
@@ -52,10 +60,11 @@ def _among_priced(priced: Sequence[tuple[RowFigures, int]], compared: Compared) 
     return f"{sentence}; nothing cheaper is surely as good, but {also}", best
 
 
-def _shown(row: RowFigures) -> str:
-    value, interval = _auroc(row), row.image_auroc.interval
+def _shown(*rows: RowFigures) -> str:
+    """Name combinations with the same image AUROC, and show it."""
+    value, interval = _auroc(rows[0]), rows[0].image_auroc.interval
     ends = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-    return f"{row.words}: image AUROC {100 * value:.1f} %{ends}"
+    return f"{together([row.words for row in rows])}: image AUROC {100 * value:.1f} %{ends}"
 
 
 def _auroc(row: RowFigures) -> float:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.evaluate.bench import forecast_plan
 from lvlm_ad.log import Progress
 from lvlm_ad.studies.corruptions import SEVERITIES
-from lvlm_ad.studies.grounding_design import PARTS, SIZES, GroundingDesign, grounding_design
+from lvlm_ad.studies.former import refuse_other_study
+from lvlm_ad.studies.grounding_design import PARTS, GroundingDesign, grounding_design
 from lvlm_ad.studies.grounding_figures import grounding_figures
 from lvlm_ad.studies.grounding_verdict import findings, verdict
 from lvlm_ad.studies.images import chosen_images
@@ -32,14 +33,14 @@ class GroundingOptions:
     Attributes:
         images: how many images.
         parts: what is measured, of ``PARTS``.
-        sizes: sides of images in pixels, for "resolution".
+        sizes: sides of images in pixels, for "resolution"; empty: those of ``SIZES`` up to the images' own.
         severities: for "corruptions".
         name: the study's name; empty: made of model, method and data set.
     """
 
     images: int = 100
     parts: tuple[str, ...] = PARTS
-    sizes: tuple[int, ...] = SIZES
+    sizes: tuple[int, ...] = ()
     severities: tuple[int, ...] = SEVERITIES
     name: str = ""
 
@@ -65,7 +66,8 @@ def study_grounding(
         What ``study.json`` holds. Its state says whether everything was answered; after Ctrl-C it is "interrupted".
 
     Raises:
-        ConfigError: a name, setting or value is wrong, or the model cannot be asked as the base asks.
+        ConfigError: a name, setting or value is wrong, or the model cannot be asked as the base asks; the folder
+            holds another study.
         DataError: the data set cannot be used.
         RunError: copies of images or ``study.json`` cannot be written.
         FatalError: the base was not answered.
@@ -78,6 +80,7 @@ def study_grounding(
     """
     progress = progress or Progress()
     design = _design(config, options or GroundingOptions())
+    refuse_other_study("grounding", design.study)
     results = run_study(design.with_copies(progress), progress, workers)
     readings = Readings.of(results)
     with StudyMaps.opened(readings) as maps:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.datasets.images import image_size
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.evaluate.bench import without_key
 from lvlm_ad.evaluate.views import checked_model
 from lvlm_ad.plugins import build
 from lvlm_ad.plugins.methods import method_class
-from lvlm_ad.studies.condition import Condition, StudyDesign
+from lvlm_ad.studies.condition import Condition, StudyDesign, study_name
 from lvlm_ad.studies.copies import corrupted_copies, mirrored_copies
 from lvlm_ad.studies.corruptions import CORRUPTIONS, SEVERITIES
 from lvlm_ad.studies.record import LeftOut
@@ -30,8 +30,8 @@ __all__ = ["PARTS", "SIZES", "GroundingDesign", "grounding_design"]
 PARTS = ("methods", "losses", "resolution", "corruptions", "contamination")
 """What a grounding study can measure."""
 
-SIZES = (384, 512, 768, 1024)
-"""Sides of images in pixels, for the curve over resolution."""
+SIZES = (384, 512, 768, 1024, 2048)
+"""Sides of images in pixels, for the curve over resolution, as far as the images themselves are as large."""
 
 _VISUALS = ("marked", "image+marked", "image")
 """Pictures of numbered regions, from marks alone to none."""
@@ -100,7 +100,7 @@ def grounding_design(
     images: StudyImages,
     *,
     parts: Sequence[str] = PARTS,
-    sizes: Sequence[int] = SIZES,
+    sizes: Sequence[int] = (),
     severities: Sequence[int] = SEVERITIES,
     name: str = "",
 ) -> GroundingDesign:
@@ -112,7 +112,8 @@ def grounding_design(
         config: the base.
         images: the images.
         parts: what to measure, of ``PARTS``.
-        sizes: sides in pixels, for "resolution"; the base's own is always there.
+        sizes: sides in pixels, for "resolution"; the base's own is always there. Empty: those of ``SIZES`` up to the
+            larger side of the largest image.
         severities: for "corruptions", of ``SEVERITIES``.
         name: the study's; empty: made of model, method and data set.
 
@@ -131,7 +132,9 @@ def grounding_design(
         wanted += [(one, None) for one in _methods(plan, own)]
     elif "losses" in parts and not _names_regions(plan):
         wanted.append((_regions(plan, "marked", own), None))
+    too_large: list[LeftOut] = []
     if "resolution" in parts:
+        sizes, too_large = (sizes, []) if sizes else _sizes_of(images.dataset)
         wanted += [(one, None) for one in _resolutions(plan, sizes, base.settings)]
     if "contamination" in parts:
         wanted += _contamination(base.settings)
@@ -143,7 +146,7 @@ def grounding_design(
     missing = [LeftOut(what=one, reason="not asked for") for one in PARTS if one not in parts]
     if plan.protocol.shots and copies:
         left_out.append(LeftOut(what="changed reference images", reason="references are shown as they are"))
-    return GroundingDesign(study, tuple(parts), copies, (*left_out, *missing))
+    return GroundingDesign(study, tuple(parts), copies, (*left_out, *too_large, *missing))
 
 
 def _check(parts: Sequence[str], sizes: Sequence[int], severities: Sequence[int]) -> None:
@@ -174,6 +177,14 @@ def _methods(plan: Plan, own: OwnSettings) -> Iterator[Condition]:
 def _regions(plan: Plan, visual: str, own: OwnSettings) -> Condition:
     settings = {**own("regions"), "image_size": plan.protocol.image_size, "visual": visual}
     return Condition(f"regions-{visual}", "method", f"regions, {visual}", settings, "regions")
+
+
+def _sizes_of(images: Dataset) -> tuple[list[int], list[LeftOut]]:
+    """Return the usual sizes that show what the images have, and those that would only enlarge the largest image."""
+    largest = max(max(image_size(sample.image_path)) for sample in images)
+    reason = f"the largest image has {largest} px; ask for it with --image-size"
+    too_large = [LeftOut(what=f"size-{size}", reason=reason) for size in SIZES if size > largest]
+    return [size for size in SIZES if size <= largest], too_large
 
 
 def _resolutions(plan: Plan, sizes: Sequence[int], own: Mapping[str, Any]) -> Iterator[Condition]:
@@ -248,5 +259,5 @@ def _words(plan: Plan) -> str:
 
 
 def _name_of(plan: Plan) -> str:
-    parts = ("grounding", plan.models[0].preset.name, plan.method_name, plan.dataset.name, plan.dataset.split)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(filter(None, parts)))
+    dataset = plan.dataset
+    return study_name("grounding", plan.models[0].preset.name, plan.method_name, dataset.name, dataset.split)

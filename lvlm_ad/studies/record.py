@@ -159,8 +159,8 @@ class Study(Record):
     """What else it found, a sentence each, such as which way of asking shifts scores most."""
     conditions: list[ConditionRecord]
     left_out: list[LeftOut] = []
-    spent_usd: Amount = 0.0
-    """What the command that wrote this spent; answers stored before cost nothing."""
+    spent_usd: Amount | None = 0.0
+    """What the command that wrote this spent; answers stored before cost nothing. None: unknown."""
     figures: dict[str, Any]
     """What the study measured, by its kind: ``StabilityFigures`` for stability."""
     versions: dict[str, str]

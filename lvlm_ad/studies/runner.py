@@ -45,13 +45,14 @@ class StudyResults:
     Attributes:
         design: the study.
         results: of each condition, in order.
-        spent: USD that it cost now, with what its series cost before; stored answers cost nothing.
+        spent: USD that it cost now, with what its series cost before; stored answers cost nothing. None: the cost of
+            an answer is unknown.
         interrupted: whether Ctrl-C ended it; conditions after that have no run.
     """
 
     design: StudyDesign
     results: tuple[Result, ...]
-    spent: float = 0.0
+    spent: float | None = 0.0
     interrupted: bool = False
 
     def of_factor(self, factor: str) -> list[Result]:
@@ -109,7 +110,8 @@ def run_study(
             _refuse_twin(result, results)
             results.append(result)
             event("condition", study=design.name, condition=condition.name, problem=result.problem)
-        return StudyResults(design, tuple(results), benches.spent, interrupted)
+        spent = benches.spent if benches.is_spent_known else None
+        return StudyResults(design, tuple(results), spent, interrupted)
 
 
 def forecast_study(

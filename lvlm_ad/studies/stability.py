@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.bench import forecast_plan
 from lvlm_ad.log import Progress
+from lvlm_ad.studies.former import refuse_other_study
 from lvlm_ad.studies.images import StudyImages, choose_images, chosen_images
 from lvlm_ad.studies.maps import StudyMaps
 from lvlm_ad.studies.planning import allocate, precision
@@ -76,7 +77,8 @@ def study_stability(
         What ``study.json`` holds. Its state says whether everything was answered; after Ctrl-C it is "interrupted".
 
     Raises:
-        ConfigError: a name, setting or value is wrong, or a method asks the same question in each repeat.
+        ConfigError: a name, setting or value is wrong, or a method asks the same question in each repeat; the folder
+            holds another study.
         DataError: the data set cannot be used.
         FatalError: the base was not answered.
         KeyboardInterrupt: Ctrl-C during the base, of which nothing can be said yet.
@@ -89,6 +91,7 @@ def study_stability(
     progress = progress or Progress()
     threshold = _threshold(config)
     design = design_stability(config, options or StabilityOptions(), progress, workers)
+    refuse_other_study("stability", design.study)
     results = run_study(design.study, progress, workers)
     readings = Readings.of(results)
     with StudyMaps.opened(readings) as maps:

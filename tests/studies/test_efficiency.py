@@ -90,7 +90,8 @@ def test_a_better_and_dearer_model_has_a_price_per_point(models):
     assert low < second.cost_per_point.value < high
     assert second.cost_per_point.value == pytest.approx(second.extra_cost / (100 * second.gain.value))
     assert study.verdict.endswith("everything cheaper is surely worse.")
-    close = study_efficiency(models(plain=priced(CHEAP, sharpness=0.12), sharp=priced(DEAR, sharpness=0.14)))
+    alike = models(plain=priced(CHEAP, sharpness=0.12), sharp=priced(DEAR, sharpness=0.14))
+    close = study_efficiency(alike, EfficiencyOptions(name="close"))
     front, _ = front_of(figures_of(close))
     assert front.steps[-1].cost_per_point.value is None or front.steps[-1].gain.interval[0] > 0
     assert "nothing cheaper is surely as good, but plain with method regions" in close.verdict
@@ -136,6 +137,9 @@ def test_combinations_share_what_they_ask(models, asked):
     assert [
         by_name[f"one-{way}"]["to_ask"] for way in ("regions-160", "regions-160-votes-3", "zoom-160", "score-160")
     ] == [12, 24, 48, 12]
+    shared = [by_name[f"one-{way}"]["shared"] for way in ("regions-160", "regions-160-votes-3", "zoom-160")]
+    assert (shared, price["shared"], price["stored"]) == ([0, 12, 12], 48, 0)
+    assert "no answer is stored yet" in price["unpriced"]["one"]
     assert [one["what"] for one in price["left_out"]] == ["zoom, mean of 3 answers", "score, mean of 3 answers"]
     assert asked() == []
     study = study_efficiency(config, WIDE)
@@ -278,3 +282,17 @@ def test_a_setting_holds_for_what_has_it(models):
     config = replace(config, settings={**config.settings, "zoom_budget": 2})
     price = price_efficiency(config, EfficiencyOptions(methods=("regions", "zoom"), votes=(), images=4))
     assert [one["to_ask"] for one in price["conditions"]] == [4, 8, 4, 8]
+
+
+def test_equal_combinations_are_named_together(models):
+    """Two models with the same quality at the same price are both named as the best."""
+    config = models(
+        one=priced(CHEAP, sharpness=0.4), two=priced(CHEAP, sharpness=0.4), dear=priced(DEAR, sharpness=0.4)
+    )
+    verdict = study_efficiency(config, EfficiencyOptions(images=12)).verdict
+    assert verdict.startswith("one with method regions and two with method regions: image AUROC ")
+    assert verdict.endswith("; nothing that was measured is cheaper.")
+    free = models(one={"sharpness": 0.4}, two={"sharpness": 0.4})
+    unknown = study_efficiency(free, EfficiencyOptions(images=12, name="unpriced"))
+    assert "one with method regions and two with method regions: image AUROC" in unknown.verdict
+    assert " are the highest: " in unknown.verdict

@@ -35,6 +35,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, models):
         "set price_per_hour",
         "closer looks against regions",
         "good with method regions: the mean of 3 answers changes image AUROC by +0.0 points",
+        "3 times the price (100.0 % with one answer, the mean over all 3 at hand",
         "Along the front, good with method regions: ",
         "Not asked: zoom, mean of 3 answers (several answers are averaged with the method regions alone).",
     ):
@@ -49,6 +50,9 @@ def test_json_is_one_object(lvlm_ad_command, models):
     config = models(one={"price_input": 1, "price_output": 1})
     priced = lvlm_ad_command("study", "efficiency", *options_of(config), *WAYS, "--dry-run", "--json")
     assert json.loads(priced.stdout)["to_ask"] == 12 + 24 + 48
+    first = lvlm_ad_command("study", "efficiency", *options_of(config), *WAYS, "--dry-run")
+    assert "0 already answered, 24 asked by another condition too, 84 to ask" in first.stdout
+    assert "The cost of one is unknown: no answer is stored yet, and the preset has no rule" in first.stdout
     done = lvlm_ad_command("study", "efficiency", *options_of(config), *WAYS, "--json")
     study = json.loads(done.stdout)
     assert (study["kind"], study["state"], study["model"], study["method"]) == (

@@ -106,6 +106,15 @@ def test_one_budget_for_the_whole_study(base, asked):
     assert len(asked()) == 24
 
 
+def test_an_unknown_cost_is_not_0(base, asked):
+    """Where a model has no price, nothing says what the study spent; a rerun, which asks nothing, spends 0."""
+    config = base()
+    unpriced = replace(config, settings={key: one for key, one in config.settings.items() if "price" not in key})
+    assert run_study(design(unpriced)).spent is None
+    assert len(asked()) == 24
+    assert run_study(design(unpriced)).spent == 0.0
+
+
 def test_a_condition_that_fails_leaves_the_others(base):
     """A model that refuses one condition for good is asked under the others; without its base nothing can be said."""
     paraphrase = Condition("other", "paraphrase", "class-2", {"prompt": "class-2"})

@@ -1,0 +1,127 @@
+"""What a study finds in its folder: a study is continued or extended there, and another one is never replaced."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.errors import ConfigError, listed
+from lvlm_ad.evaluate.bench import without_key
+from lvlm_ad.plugins import build
+from lvlm_ad.presets.models import Price
+from lvlm_ad.runs import read_run
+from lvlm_ad.studies.record import STUDY_FILE, Study
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lvlm_ad.backend import Backend
+    from lvlm_ad.datasets import Dataset
+    from lvlm_ad.evaluate import Plan
+    from lvlm_ad.plugins import Model
+    from lvlm_ad.runs import Run
+    from lvlm_ad.studies.condition import StudyDesign
+
+__all__ = ["refuse_other_study"]
+
+
+def refuse_other_study(kind: str, design: StudyDesign) -> None:
+    """Refuse a study whose folder holds another one, before anything is asked.
+
+    The same study is continued. More images and more conditions extend it; prices may change.
+
+    Args:
+        kind: which study, such as "stability".
+        design: the study that is to be run.
+
+    Raises:
+        ConfigError: the folder holds a study of another kind; or one of this kind with another model, other settings,
+            or with conditions or images that this one does not have.
+        RunError: what the folder holds is damaged.
+    """
+    if not (design.folder / STUDY_FILE).exists():
+        return
+    former = Study.read(design.folder)
+    if why := _difference(kind, design, former):
+        raise ConfigError(
+            f"{design.folder} holds another study: {why}. Give this one a folder of its own with --name, or make the "
+            "same study."
+        )
+
+
+def _difference(kind: str, design: StudyDesign, former: Study) -> str:
+    """Return in what a study differs from the one that its folder holds; empty if it continues or extends that."""
+    if former.kind != kind:
+        return f"it is of {former.kind!r:.60}, not of {kind}"
+    if former.seed != design.config.seed:
+        return f"its seed is {former.seed}, not {design.config.seed}"
+    asked = {one.name: one.settings for one in former.conditions if one.run is not None}
+    ours = {one.name: one.settings for one in design.conditions}
+    if lost := [name for name in asked if name not in ours]:
+        return f"it has conditions that this one does not have ({listed(lost)})"
+    if other := [name for name, settings in asked.items() if _decides(settings) != _decides(ours[name])]:
+        return f"it has other settings under {listed(other)}"
+    runs = _runs(former, design.folder)
+    for condition in design.conditions:
+        if condition.name in runs and (why := _other_run(design.plan_of(condition), runs[condition.name])):
+            return f"{why} ({condition.name})" if len(design.conditions) > 1 else why
+    return _other_images(design.images.dataset, former, runs)
+
+
+def _decides(settings: Mapping[str, Any]) -> str:
+    """Return the settings that decide answers in a form in which they can be compared; prices may change."""
+    return json.dumps({key: settings[key] for key in sorted(settings.keys() - Price.model_fields.keys())}, default=str)
+
+
+def _runs(former: Study, folder: Path) -> dict[str, Run]:
+    """Read the base's run with its images, and of the other conditions what they asked; a deleted run is left out."""
+    there = [one for one in former.conditions if one.run is not None and (folder / one.run / "run.json").exists()]
+    return {one.name: read_run(folder / str(one.run), predictions=not one.factor) for one in there}
+
+
+def _other_run(plan: Plan, run: Run) -> str:
+    """Return in what a condition differs from its run in the folder: the model or a setting; empty if in nothing."""
+    manifest, model, protocol = run.manifest, plan.models[0], plan.protocol.model_dump(mode="json")
+    if (manifest.model.name, manifest.model.plugin) != (model.preset.name, model.preset.plugin):
+        return f"its model is {manifest.model.name}, not {model.preset.name}"
+    if manifest.method.name != plan.method_name:
+        return f"its method is {manifest.method.name}, not {plan.method_name}"
+    before = {name: value for name, value in manifest.protocol.items() if name in protocol}
+    now = {name: protocol[name] for name in before.keys() | plan.protocol.newer_settings()}
+    pairs = [(before, now)]
+    if plan.method_name != "regions":
+        pairs.append((manifest.method.options, plan.method.identity()))
+    if plan.method.needs_regions:
+        divided = {"division": plan.protocol.division, **plan.division.identity()}
+        pairs.append(({"division": manifest.division.method, **manifest.division.options}, divided))
+    if plan.config.engine == "local":
+        pairs.append((manifest.model.identity, _identity(model)))
+    return next((f"it has another {name}" for one in pairs if (name := _other_value(*one))), "")
+
+
+def _identity(model: Model) -> dict[str, Any]:
+    """Return the options that decide a model's answers."""
+    backend: Backend = build(without_key(model))
+    try:
+        return backend.identity()
+    finally:
+        backend.close()
+
+
+def _other_value(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first name with another value now; empty if there is none."""
+    return next((name for name in sorted(now) if name not in before or before[name] != now[name]), "")
+
+
+def _other_images(images: Dataset, former: Study, runs: Mapping[str, Run]) -> str:
+    """Return in what images differ from those of the study in the folder; empty if they contain them unchanged."""
+    base = next((run for run in runs.values() if run.predictions), None)
+    before = {sample.id for sample in images} if base is None else {record.id for record in base.predictions}
+    kept = replace(images, samples=tuple(sample for sample in images if sample.id in before))
+    if len(kept) < len(before):
+        return f"it has {len(before) - len(kept)} images that this one does not have"
+    if base is not None and kept.fingerprint != former.fingerprint:
+        return "images, labels or masks have changed since"
+    return ""

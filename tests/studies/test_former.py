@@ -1,0 +1,116 @@
+"""A study never replaces another one: its folder is refused before anything is asked, or continued."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from lvlm_ad.errors import ConfigError, RunError
+from lvlm_ad.studies import (
+    Condition,
+    EfficiencyOptions,
+    GroundingOptions,
+    StabilityOptions,
+    StudyDesign,
+    chosen_images,
+    study_efficiency,
+    study_grounding,
+    study_stability,
+)
+from lvlm_ad.studies.condition import study_name
+
+SMALL = StabilityOptions(images=4, repeats=2, levels=1, factors=("marks",), name="mine")
+
+
+@pytest.fixture
+def made(base):
+    """The folder of a small study of stability, by name "mine"."""
+    study_stability(base(), SMALL)
+    return base().out / "studies" / "mine"
+
+
+def refused(run, asked, made):
+    """Return the message of a refusal, which asks nothing and leaves the study as it is."""
+    before = len(asked()), (made / "study.json").read_bytes()
+    with pytest.raises(ConfigError, match="holds another study: ") as caught:
+        run()
+    assert (len(asked()), (made / "study.json").read_bytes()) == before
+    assert "--name" in str(caught.value)
+    assert str(made) in str(caught.value)
+    return str(caught.value)
+
+
+def test_another_kind_is_refused(base, asked, made):
+    """A study of grounding or of efficiency does not replace one of stability."""
+    for kind, run in (
+        ("grounding", lambda: study_grounding(base(), GroundingOptions(4, ("methods",), name="mine"))),
+        ("efficiency", lambda: study_efficiency(base(), EfficiencyOptions(images=4, name="mine"))),
+    ):
+        assert f"it is of 'stability', not of {kind}" in refused(run, asked, made)
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "why"),
+    [
+        ({}, {"factors": ("paraphrase",)}, "it has conditions that this one does not have (marks-1)"),
+        ({"image_size": 320}, {}, "it has another image_size (base)"),
+        ({"grid_rows": 8}, {}, "it has another grid_rows (base)"),
+        ({"favourite": 5}, {}, "it has another favourite (base)"),
+        ({"shots": 1}, {}, "it has another shots (base)"),
+        ({}, {"images": 3}, "it has 1 images that this one does not have"),
+    ],
+)
+def test_another_design_is_refused(base, asked, made, settings, options, why):
+    """Other factors, settings, options of the model or images are another study."""
+    assert why in refused(lambda: study_stability(base(**settings), replace(SMALL, **options)), asked, made)
+
+
+def test_another_seed_or_changed_images_are_refused(base, asked, made, two_categories):
+    """Images that are drawn otherwise or come from elsewhere are other images."""
+    assert "its seed is 0, not 1" in refused(lambda: study_stability(replace(base(), seed=1), SMALL), asked, made)
+    elsewhere = replace(base(), data=two_categories)
+    refused(lambda: study_stability(elsewhere, SMALL), asked, made)
+
+
+@pytest.mark.usefixtures("made")
+def test_the_same_study_is_continued_and_extended(base, asked):
+    """The same study asks nothing; more images, levels and repeats and other prices ask only what is new."""
+    before = len(asked())
+    study_stability(base(price_input=2), SMALL)
+    assert len(asked()) == before
+    study = study_stability(base(), replace(SMALL, images=6, levels=2, repeats=3))
+    assert (study.images, len(study.conditions)) == (6, 5)
+    assert len(asked()) == len(set(asked())) == 30
+
+
+def test_a_damaged_study_is_not_replaced(base, made):
+    """Where study.json cannot be read, nothing says that the study is the same."""
+    text = json.loads((made / "study.json").read_text())
+    (made / "study.json").write_text(json.dumps({**text, "seed": "none"}))
+    with pytest.raises(RunError, match="seed"):
+        study_stability(base(), SMALL)
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "a\\b", "..", ".hidden", " ", "x" * 101, "a\nb", "a\x1b[31m", "/tmp", "a\u202eb"]
+)
+def test_a_name_is_that_of_a_folder(base, name):
+    """A name that leads elsewhere, hides the folder or breaks a terminal is refused in one line."""
+    with pytest.raises(ConfigError, match="--name takes the name of a folder") as caught:
+        StudyDesign(name, base(), chosen_images(base(), 2), (Condition("base"),))
+    assert str(caught.value).isprintable()
+
+
+def test_long_default_names_are_cut_and_stay_different():
+    """A default name of long parts is short enough, and another one for other parts."""
+    names = {study_name("efficiency", "m" * 120, last) for last in ("a", "b")}
+    assert len(names) == 2
+    assert all(len(one) == 100 for one in names)
+
+
+def test_an_empty_name_is_refused(lvlm_ad_command, options):
+    """--name with nothing, such as an unset variable, is no default name."""
+    for kind in ("stability", "grounding", "efficiency"):
+        done = lvlm_ad_command("study", kind, *options(), "--name", "")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "the name of a folder" in done.stderr
