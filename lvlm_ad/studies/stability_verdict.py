@@ -132,7 +132,7 @@ def _nothing(noise: AurocNoise, asked: Asked) -> str:
 def _judged(noise: AurocNoise, asked: Asked, wanted: float) -> str:
     """Compare the errors with the difference wanted."""
     task, change = f"to tell two versions {100 * wanted:g} points apart", _largest_change(noise, asked)
-    few = f"with {asked.images} image AUROC has no interval"
+    few = f"with {asked.images} images, image AUROC has no interval"
     if noise.sampling is None:
         return f"Too few images to say whether two versions {100 * wanted:g} points apart can be told: {few}; {change}."
     if max(noise.asking or 0.0, noise.proven or 0.0) >= wanted:
