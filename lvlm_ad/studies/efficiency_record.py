@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lvlm_ad.runs.fields import Count
-from lvlm_ad.studies.record import Finite, Fraction, LeftOut, Number, Record
+from lvlm_ad.runs.fields import Amount, Count, Fraction
+from lvlm_ad.studies.rates import Rate
+from lvlm_ad.studies.record import Finite, LeftOut, Number, Record
 from lvlm_ad.studies.stability_record import VoteFigures
 
 __all__ = [
@@ -39,16 +40,16 @@ class RowFigures(Record):
     answered: Count
     missing: Count
     """Images without a usable answer; they are left out of quality, and their answers still cost."""
-    image_auroc: Number
+    image_auroc: Rate
     """Is there a defect? On the images that all compared combinations answered."""
-    pixel_ap: Number
+    pixel_ap: Rate
     """Where is it? On the same images."""
     usd_per_image: Number
     """Over the images that were asked about, whether or not an answer was of use."""
     seconds: Number
     """Mean over images of the time of all answers about an image."""
-    median_seconds: Finite | None
-    p95_seconds: Finite | None
+    median_seconds: Amount | None
+    p95_seconds: Amount | None
     """The time that 95 % of images do not exceed."""
     input_tokens: Finite | None
     """Mean of an image."""

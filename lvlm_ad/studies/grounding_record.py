@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lvlm_ad.runs.fields import Count
-from lvlm_ad.studies.record import Finite, LeftOut, Number, Record
+from lvlm_ad.runs.fields import Amount, Count, Fraction
+from lvlm_ad.studies.rates import Rate
+from lvlm_ad.studies.record import LeftOut, Number, Record
 
 __all__ = [
     "ContaminationFigures",
@@ -29,7 +30,7 @@ class HitFigures(Record):
     """8-connected components of the masks, in the images' own pixels."""
     images: Count
     """Images with such a defect and a usable answer."""
-    rate: Number
+    rate: Rate
     """Wilson's interval, see ``lvlm_ad.metrics.hits.hit_rate``."""
 
 
@@ -42,17 +43,17 @@ class MethodFigures(Record):
     images: Count
     """With a usable answer."""
     missing: Count
-    auroc: Number
+    auroc: Rate
     """Image AUROC."""
-    pixel_ap: Number
-    pixel_aupro: Number
+    pixel_ap: Rate
+    pixel_aupro: Rate
     hits: list[HitFigures]
     """By size, then of all defects; empty where the method names no places."""
-    false_share: Finite | None
+    false_share: Fraction | None
     """The mean fraction of normal pixels in named places: what the hits cost. None without places."""
-    usd_per_image: Finite | None
+    usd_per_image: Amount | None
     """None: unknown."""
-    seconds: Finite | None
+    seconds: Amount | None
     """Median time of an image's answers when they were asked."""
 
 
@@ -77,7 +78,7 @@ class LossStep(Record):
     """ideal: the ground truth. division: each region has the fraction of its pixels that is defective; no map that is
     constant on regions has a higher pixel AUROC. naming: of these only the regions that the answer names. score: the
     named regions have the model's own scores; wrong regions among them count here."""
-    value: Number
+    value: Rate
     lost: Number
     """Value of the step before minus this one; 0 for the ideal. The losses add up to 1 minus the last value.
     Where scores happen to split regions of equal fractions, a loss may be slightly below 0."""
@@ -101,13 +102,13 @@ class PointFigures(Record):
     """Pixels, or the severity; 0 is the base."""
     images: Count
     missing: Count
-    auroc: Number
+    auroc: Rate
     change: Number
     """Of image AUROC against the base, on the images that both answered."""
-    pixel_ap: Number
+    pixel_ap: Rate
     hits: list[HitFigures]
-    usd_per_image: Finite | None
-    seconds: Finite | None
+    usd_per_image: Amount | None
+    seconds: Amount | None
 
 
 class CorruptionFigures(Record):
@@ -127,7 +128,7 @@ class ContaminationFigures(Record):
     condition: Literal["without-image", "without-name", "mirrored"]
     images: Count
     missing: Count
-    auroc: Number
+    auroc: Rate
     change: Number
     """Of image AUROC against the base."""
     suspicious: bool | None
