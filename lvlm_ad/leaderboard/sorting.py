@@ -23,10 +23,10 @@ def check_sort(metric: str, runs: Sequence[Run]) -> None:
 
     Example:
         >>> check_sort("choice_accuracy", [])
-        >>> check_sort("image_auroq", [])
+        >>> check_sort("speed", [])
         Traceback (most recent call last):
             ...
-        lvlm_ad.errors.ConfigError: There is no metric 'image_auroq' to sort by. Did you mean 'image_auroc'?
+        lvlm_ad.errors.ConfigError: There is no metric 'speed' to sort by. Known: image_ap, ...
     """
     if is_metric(metric) or metric in RANKING:
         return

@@ -121,6 +121,7 @@ def test_a_bench_of_reference_rows_without_labels_is_refused(ad2, lvlm_ad_comman
     )
 
 
+@pytest.mark.slow
 def test_a_run_records_its_split(ad2, tmp_path):
     """The manifest names the split, which is a part of what the hash is made of; a set with one split has none."""
     conditions = {"image_size": 32, "division": "grid", "grid_rows": 2, "grid_columns": 2, "min_area": 0}
@@ -157,6 +158,7 @@ def test_the_check_of_an_upload_names_the_folder_it_needs(tmp_path):
         check_upload(tmp_path / "nothere")
 
 
+@pytest.mark.slow
 def test_lightings_have_segf1_and_classf1(ad2, tmp_path):
     """Each lighting's are those of its own images' pixels and alarms; a run of before, without them, is verified."""
     conditions = {"image_size": 32, "division": "grid", "grid_rows": 2, "grid_columns": 2, "min_area": 0}

@@ -105,6 +105,7 @@ def test_the_same_model_twice_differs_in_nothing(made):
     assert found.names == ("Scripted (one)", "Scripted (two)")
 
 
+@pytest.mark.slow
 def test_images_that_one_study_lacks_are_left_out(made, base):
     """A capped study is compared on the images that both answered, and that is said."""
     whole = made("whole", noise=0.05)

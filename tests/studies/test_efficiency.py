@@ -65,7 +65,7 @@ def test_dominated_twin_and_unpriced_models_are_told(models):
     assert step.cost_per_point.value == pytest.approx(
         step.extra_cost / (100 * (by_model["good"].image_auroc.value - 0.5))
     )
-    assert study.verdict.startswith("good with method regions: image AUROC ")
+    assert study.verdict.startswith("good with method regions and twin with method regions: image AUROC ")
     assert study.verdict.endswith("for 0.00102 USD an image; nothing that was measured is cheaper.")
     dear = models(poor=priced(DEAR, sharpness=0.02), unpriced={"sharpness": 0.4})
     assert study_efficiency(dear).verdict.endswith(
@@ -77,6 +77,7 @@ def test_dominated_twin_and_unpriced_models_are_told(models):
     assert tokens["unpriced"].cost == 1020
 
 
+@pytest.mark.slow
 def test_a_better_and_dearer_model_has_a_price_per_point(models):
     """Both are on the front; the step between them has a price only where the gain is surely above 0."""
     config = models(plain=priced(CHEAP, sharpness=0.06), sharp=priced(DEAR, sharpness=0.4))
@@ -190,6 +191,7 @@ def test_votes_have_a_gain_and_a_price(models):
     assert [row.on_front for row in front.rows] == [True, False], "as good and three times as dear"
 
 
+@pytest.mark.slow
 def test_known_quality_is_recovered(models):
     """Image AUROC and the gain of votes are those of the scripted noise, within their intervals."""
     options = {"sharpness": 0.1, "own": 0.02, "noise": 0.1}
@@ -240,7 +242,7 @@ def test_a_capped_study_compares_what_it_can(models, asked):
     assert [one.missing for one in figures.rows] == [0, 9]
     assert figures.images == 12
     assert [(one.what, one.reason) for one in figures.not_compared] == [
-        ("two-regions", "answered 3 of 12 images, fewer than half")
+        ("two-regions", "answered 3 of 12 images, fewer than half; 9 were not asked")
     ]
     assert study.verdict.startswith("one with method regions: ")
     rest = study_efficiency(replace(config, max_cost=None), EfficiencyOptions(images=12))

@@ -45,6 +45,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, models):
     assert "efficiency-good-other-folder" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_one_object(lvlm_ad_command, models):
     """--json prints study.json with its folder; --dry-run what would be asked, each question once."""
     config = models(one={"price_input": 1, "price_output": 1})

@@ -133,6 +133,7 @@ def test_no_step_gains_pixel_auroc(seed):
         assert division >= naming - 1e-12 >= score - 2e-12
 
 
+@pytest.mark.slow
 def test_a_larger_picture_shows_more(grounded):
     """A model that needs 80 red pixels sees the smallest defects at 320 px, and misses the next ones at 80 px."""
     figures = figures_of(grounded(pixels=80), "resolution", sizes=(80, 320))
@@ -167,6 +168,7 @@ def test_what_hurts_most(grounded, tmp_path):
     assert (tmp_path / "asked.txt").read_text().splitlines() == lines
 
 
+@pytest.mark.slow
 def test_remembered_images(grounded):
     """A model that knows images by heart, and does not look, is found by mirrored images."""
     figures = figures_of(grounded(remembers=True), "contamination")
@@ -188,6 +190,7 @@ def test_an_honest_model(grounded):
     assert run.metrics["mean"]["pixel_auroc"] > 0.9
 
 
+@pytest.mark.slow
 def test_answers_from_the_name_alone(grounded):
     """A model that needs the object's name sees nothing without it."""
     figures = figures_of(grounded(word="bolt"), "contamination")
@@ -196,6 +199,7 @@ def test_answers_from_the_name_alone(grounded):
     assert name.change.interval[0] <= -0.5 <= name.change.interval[1] < 0
 
 
+@pytest.mark.slow
 def test_money_that_runs_out(grounded, tmp_path):
     """A capped study says what it can, and continues with what is missing."""
     config = replace(grounded(), max_cost=0.0215, concurrency=1)
@@ -213,6 +217,7 @@ def test_money_that_runs_out(grounded, tmp_path):
     assert len(lines) == len(set(lines)) == 8 * 8
 
 
+@pytest.mark.slow
 def test_the_price_of_a_study(grounded):
     """--dry-run asks nothing and writes no images; afterwards everything is stored."""
     config, options = grounded(), GroundingOptions(8, ("resolution", "corruptions", "contamination"), (80,), (2,))
@@ -224,6 +229,7 @@ def test_the_price_of_a_study(grounded):
     assert (again["to_ask"], len(again["conditions"])) == (0, len(study.conditions))
 
 
+@pytest.mark.slow
 def test_a_method_that_the_model_cannot_follow_is_named(grounded):
     """Without a convention there are no boxes; the study is complete all the same."""
     study = study_grounding(grounded(), GroundingOptions(4, ("methods",)))
@@ -267,6 +273,7 @@ def test_a_wrong_option_is_refused(grounded, options, message):
         study_grounding(grounded(), GroundingOptions(images=4, **options))
 
 
+@pytest.mark.slow
 def test_a_text_that_gives_the_label_away(grounded):
     """If texts differ between good and anomalous images, AUROC without images is not 0.5, and the study says so."""
     config = grounded(counts=True, division="superpixel", n_segments=30)

@@ -49,6 +49,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, options):
     assert "grounding-Grounded-regions-folder" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_one_object(lvlm_ad_command, options):
     """--json prints study.json with its folder and nothing else on stdout; --dry-run its price."""
     parts = ("--images", "6", "--part", "resolution, corruptions", "--image-size", "80", "--severity", "1")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from lvlm_ad.evaluate import RunConfig
@@ -11,6 +12,7 @@ from lvlm_ad.studies import GroundingOptions, price_grounding
 GROUNDED = str(Path(__file__).with_name("grounding_model.py")) + ":Grounded"
 
 
+@pytest.mark.slow
 def test_default_sizes_only_enlarge_what_is_asked_for(tmp_path):
     """Of the usual sizes those up to the largest image's larger side are asked; the others are named."""
     for kind, width in (("good", 1100), ("hole", 300)):

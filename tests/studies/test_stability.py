@@ -242,6 +242,7 @@ def test_numbers_are_compared_on_images_with_two_numberings(base):
     assert whole.range.value == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0.0, 0.003, 0.013])
 def test_a_study_that_is_capped_early_still_has_a_record(base, limit):
     """However few answers there are, figures without them are undefined with a reason, and the verdict says so."""
