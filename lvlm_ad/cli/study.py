@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,7 @@ import typer
 from lvlm_ad.cli import shell
 from lvlm_ad.cli.study_efficiency import efficiency
 from lvlm_ad.cli.study_grounding import grounding
-from lvlm_ad.cli.study_reading import compare, present, show
-from lvlm_ad.workers import Workers
+from lvlm_ad.cli.study_reading import compare, show
 
 study = typer.Typer(
     help="Ask about the same images under several conditions: stability, grounding and price of a model.",
@@ -92,8 +90,7 @@ def stability(
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
     interrupted, after what can be said so far.
     """
-    from lvlm_ad.cli.study_tables import leave, show_price
-    from lvlm_ad.cli.terminal import Bars
+    from lvlm_ad.cli.study_run import price_or_run
     from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.studies import StabilityOptions, price_stability, study_stability
 
@@ -118,19 +115,7 @@ def stability(
         keep_pictures=keep_pictures,  # type: ignore[arg-type] # "2GB" is a size, too
     )
     options = StabilityOptions(images, repeats, levels, tuple(factors), cross, questions, half_width, name)
-    with ExitStack() as stack:
-        workers = stack.enter_context(closing(Workers()))
-        bars = stack.enter_context(Bars())
-        if dry_run:
-            price = price_stability(config, options, bars, workers)
-        else:
-            found = study_stability(config, options, bars, workers)
-    if dry_run:
-        show_price(price, json=json)
-        return
-    folder = out / "studies" / found.name
-    present(found, folder, json=json)
-    leave(found)
+    price_or_run(price_stability, study_stability, config, options, dry_run=dry_run, json=json)
 
 
 study.command()(efficiency)

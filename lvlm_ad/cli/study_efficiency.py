@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lvlm_ad.cli import shell
-from lvlm_ad.workers import Workers
 
 
 @shell.guarded
@@ -69,9 +67,7 @@ def efficiency(
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
     interrupted, after what can be said so far.
     """
-    from lvlm_ad.cli.study_reading import present
-    from lvlm_ad.cli.study_tables import leave, show_price
-    from lvlm_ad.cli.terminal import Bars
+    from lvlm_ad.cli.study_run import price_or_run
     from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.studies import EfficiencyOptions, price_efficiency, study_efficiency
 
@@ -94,15 +90,4 @@ def efficiency(
         keep_pictures=keep_pictures,  # type: ignore[arg-type] # "2GB" is a size, too
     )
     options = EfficiencyOptions(tuple(methods), tuple(image_sizes), tuple(votes), images, name)
-    with ExitStack() as stack:
-        workers = stack.enter_context(closing(Workers()))
-        bars = stack.enter_context(Bars())
-        if dry_run:
-            price = price_efficiency(config, options, bars, workers)
-        else:
-            found = study_efficiency(config, options, bars, workers)
-    if dry_run:
-        show_price(price, json=json)
-        return
-    present(found, out / "studies" / found.name, json=json)
-    leave(found)
+    price_or_run(price_efficiency, study_efficiency, config, options, dry_run=dry_run, json=json)
