@@ -56,6 +56,7 @@ STAGES = (
     "leaderboard",
     "studies",
     "report",
+    "site",
     "tracking",
     "testing",
     "new_plugin",
