@@ -1,6 +1,7 @@
 """Published results: every number is the one that was read at its source, and what the file may not hold."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -192,3 +193,17 @@ def test_a_difference_without_an_explanation_is_an_error():
     ] * 2
     with pytest.raises(ConfigError, match="A of s stands twice"):
         validated(PublishedTables, {**FILE, "table": [FILE["table"][0]] * 2}, "x.toml")
+
+
+def test_the_readme_shows_published_numbers_as_they_are():
+    """Each pair of AUROCs that README.md gives for MVTec AD and VisA is a published row's, of the model that it names."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    table = text.split("| *published by others*")[1].split("| *measured with lvlm-ad*")[0]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:] if line]
+    assert len(lines) >= 5
+    for model, _, *pairs in lines:
+        for dataset, pair in zip(("mvtec", "visa"), pairs, strict=False):
+            rows = [row for row in published_rows() if row.test_set.dataset == dataset and not row.test_set.part]
+            named = [row for row in rows if row.model == model.split(",")[0]]
+            known = {f"{row.values['image_auroc']} / {row.values['pixel_auroc']}" for row in named}
+            assert pair in known, (model, dataset)
