@@ -196,7 +196,7 @@ def test_a_difference_without_an_explanation_is_an_error():
 
 
 def test_the_readme_shows_published_numbers_as_they_are():
-    """Each pair of AUROCs that README.md gives for MVTec AD and VisA is a published row's, of the model that it names."""
+    """Each pair of AUROCs that README.md gives for MVTec AD and VisA is that of a published row of the model."""
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     table = text.split("| *published by others*")[1].split("| *measured with lvlm-ad*")[0]
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:] if line]
