@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,10 +26,7 @@ EngineName = StrEnum("EngineName", ["local", "ray"])
 
 @shell.guarded
 def bench(
-    models: Annotated[
-        list[str],
-        typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class; may be repeated."),
-    ] = [],
+    models: shell.Models = [],
     dataset: shell.DatasetName = None,
     data: shell.DataFolder = None,
     split: shell.Split = None,
@@ -44,7 +40,7 @@ def bench(
     ] = None,
     method: shell.Method = "regions",
     division: shell.Division = None,
-    prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
+    prompt: shell.Prompt = None,
     protocol: shell.Protocol = "default",
     settings: shell.Settings = [],
     out: shell.Out = Path("runs"),
@@ -136,11 +132,7 @@ def bench(
 
         bars = stack.enter_context(Bars())
         stack.enter_context(logged_to(log, bars.note))
-        options["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
-        options["reference_rows"] = reference_rows if frame is None else frame
-        # Every field of the configuration but ``stores`` is an option of the same name.
-        names = {field.name for field in fields(evaluate.RunConfig)} & set(options)
-        config = evaluate.RunConfig(**{name: options[name] for name in names})
+        config = shell.run_config(options, reference_rows=reference_rows if frame is None else frame)
         trackers = _trackers(track, images=track_images)
         if dry_run:
             forecast = evaluate.dry_run(config, bars, workers)

@@ -13,7 +13,7 @@ from lvlm_ad.cli import shell
 @shell.guarded
 def ask(
     image: shell.Image,
-    model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin or preset file.")],
+    model: shell.Model,
     category: shell.ObjectName = None,
     method: shell.Method = "regions",
     division: shell.Division = None,

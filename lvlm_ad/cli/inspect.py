@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @shell.guarded
 def inspect(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures, in folders of any depth.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class.")],
+    model: shell.Model,
     threshold: Annotated[
         str,
         typer.Option(

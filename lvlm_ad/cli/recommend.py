@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lvlm_ad.cli import shell
+from lvlm_ad.cli.study_options import Methods, StudyName, StudySeed
 from lvlm_ad.workers import Workers
 
 if TYPE_CHECKING:
@@ -31,23 +32,18 @@ def recommend(
     data: shell.DataFolder = None,
     split: shell.Split = None,
     categories: shell.Categories = [],
-    methods: Annotated[
-        list[str],
-        typer.Option("--method", help="Method, or FILE.py with your own; may be repeated.  [default: regions]"),
-    ] = [],
+    methods: Methods = [],
     margin: Annotated[
         float, typer.Option(metavar="POINTS", help="Differences in image AUROC, in percent, that do not matter.")
     ] = 2.0,
-    name: Annotated[
-        str, typer.Option(help="Name of the folder in OUT/studies.  [default: recommend and the data set]")
-    ] = "",
+    name: StudyName = "",
     division: shell.Division = None,
-    prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
+    prompt: shell.Prompt = None,
     protocol: shell.Protocol = "default",
     settings: shell.Settings = [],
     out: shell.Out = Path("runs"),
     concurrency: shell.Concurrency = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for images and reference images.")] = 0,
+    seed: StudySeed = 0,
     retry_failed: shell.RetryFailed = False,
     dry_run: shell.DryRun = False,
     json: shell.Json = False,
@@ -63,35 +59,15 @@ def recommend(
     data; 130 interrupted, after what can be said so far.
     """
     from lvlm_ad.cli.terminal import Bars
-    from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.studies import RecommendOptions, price_recommend
     from lvlm_ad.studies import recommend as find
 
-    config = RunConfig(
-        models=models,
-        dataset=dataset,
-        data=data,
-        split=split,
-        categories=categories,
-        protocol=protocol,
-        settings=shell.merged_settings(settings, division=division, prompt=prompt),
-        out=out,
-        concurrency=concurrency,
-        max_cost=budget,
-        seed=seed,
-        resamples=0,
-        retry_failed=retry_failed,
-    )
+    config = shell.run_config(locals(), max_cost=budget, resamples=0)
     options = RecommendOptions(tuple(methods), margin / 100, name)
-    with ExitStack() as stack:
-        workers = stack.enter_context(closing(Workers()))
-        bars = stack.enter_context(Bars())
-        if dry_run:
-            price = price_recommend(config, options, bars, workers)
-        else:
-            found = find(config, options, bars, workers)
-    if dry_run:
-        _show_price(price, json=json)
+    with closing(Workers()) as workers, Bars() as bars:
+        found = (price_recommend if dry_run else find)(config, options, bars, workers)
+    if isinstance(found, dict):
+        _show_price(found, json=json)
         return
     _show(found, out / "studies" / found.name, json=json)
     if found.stop == "interrupted":

@@ -8,9 +8,10 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TextIO, TypeVar
@@ -24,6 +25,8 @@ from lvlm_ad.limits import RESAMPLES
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from lvlm_ad.evaluate import RunConfig
 
 FprLimit = Annotated[
     float,
@@ -82,6 +85,12 @@ MaxCost = Annotated[
 ObjectName = Annotated[
     str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
 ]
+Model = Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class.")]
+Models = Annotated[
+    list[str],
+    typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class; may be repeated."),
+]
+Prompt = Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")]
 Out = Annotated[Path, typer.Option(help="Folder for runs, stored answers and the cache.")]
 Method = Annotated[
     str,
@@ -273,6 +282,24 @@ def named_folder(context: typer.Context, option: typer.CallbackParam, name: str)
     if not name and source is not None and source.name != "DEFAULT":
         raise typer.BadParameter("it takes the name of a folder; got nothing")
     return name
+
+
+def run_config(options: Mapping[str, Any], **others: Any) -> RunConfig:
+    """Make the configuration of a command whose options have the names of its fields.
+
+    Args:
+        options: the values of all options, by name; those that are no fields are left out, save for ``division`` and
+            ``prompt``, which become settings.
+        others: values of fields that are not those of an option of the same name.
+
+    Raises:
+        ConfigError: a value is wrong.
+    """
+    from lvlm_ad.evaluate import RunConfig
+
+    settings = merged_settings(options["settings"], division=options["division"], prompt=options["prompt"])
+    own = {one.name: options[one.name] for one in fields(RunConfig) if one.name in options}
+    return RunConfig(**{**own, "settings": settings, **others})
 
 
 def merged_settings(settings: list[str], **options: str | None) -> dict[str, Any]:

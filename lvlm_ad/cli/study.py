@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from lvlm_ad.cli import shell
 from lvlm_ad.cli.study_efficiency import efficiency
 from lvlm_ad.cli.study_grounding import grounding
 from lvlm_ad.cli.study_reading import compare, show
+from lvlm_ad.cli.study_stability import stability
 
 study = typer.Typer(
     help="Ask about the same images under several conditions: stability, grounding and price of a model.",
@@ -24,101 +21,5 @@ def root() -> None:
     """Ask about the same images under several conditions: stability, grounding and price of a model."""
 
 
-@study.command()
-@shell.guarded
-def stability(
-    model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class.")],
-    dataset: shell.DatasetName = None,
-    data: shell.DataFolder = None,
-    split: shell.Split = None,
-    categories: shell.Categories = [],
-    images: Annotated[
-        int | None,
-        typer.Option(
-            min=2, help="Images, of all categories, good and anomalous.  [default: 100, or as --questions allows]"
-        ),
-    ] = None,
-    repeats: Annotated[int, typer.Option(min=2, help="How often the base is asked; with --questions at most.")] = 3,
-    levels: Annotated[int, typer.Option(min=1, help="How many other levels of each factor are asked.")] = 3,
-    factors: Annotated[
-        list[str],
-        typer.Option(
-            "--factor",
-            help="Vary only this: paraphrase, numbering, marks, resolution, references, or repeat for nothing else; "
-            "may be repeated.",
-        ),
-    ] = [],
-    cross: Annotated[str, typer.Option(metavar="FACTOR", help="Ask each level of this factor --repeats times.")] = "",
-    questions: Annotated[
-        int | None, typer.Option(min=4, help="Choose the cheapest design within N questions; see --half-width.")
-    ] = None,
-    half_width: Annotated[
-        float, typer.Option(help="With --questions: half width wanted for a flip rate of 0.10, above 0 and below 0.5.")
-    ] = 0.05,
-    name: Annotated[
-        str,
-        typer.Option(
-            callback=shell.named_folder, help="Name of the study's folder in OUT/studies.  [default: by what it asks]"
-        ),
-    ] = "",
-    method: shell.Method = "regions",
-    division: shell.Division = None,
-    prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
-    protocol: shell.Protocol = "default",
-    settings: shell.Settings = [],
-    threshold: Annotated[float, typer.Option(metavar="T", help="Score at which an image alarms.")] = 0.5,
-    out: shell.Out = Path("runs"),
-    concurrency: shell.Concurrency = 16,
-    max_cost: shell.MaxCost = None,
-    mask_threshold: shell.MaskThreshold = None,
-    mask_values: shell.MaskValues = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for images, reference images and draws.")] = 0,
-    resamples: shell.Resamples = 1000,
-    retry_failed: shell.RetryFailed = False,
-    keep_pictures: shell.KeepPictures = "2GB",
-    dry_run: shell.DryRun = False,
-    json: shell.Json = False,
-) -> None:
-    """Measure how far a model's answers depend on asking again and on how it is asked.
-
-    A base is asked several times, and once at each level of each factor: the wording (paraphrase), the numbers of the
-    regions (numbering), how they are drawn (marks), the image's size (resolution), the images shown before
-    (references, with --set shots=N). Answers are shared with bench, and the same command continues after an
-    interruption. The study is written to OUT/studies/NAME: study.json, its page index.html, study.csv, study.tex, and
-    a run for each condition.
-
-    Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
-    interrupted, after what can be said so far.
-    """
-    from lvlm_ad.cli.study_run import price_or_run
-    from lvlm_ad.evaluate import RunConfig
-    from lvlm_ad.studies import StabilityOptions, price_stability, study_stability
-
-    config = RunConfig(
-        models=model,
-        dataset=dataset,
-        data=data,
-        split=split,
-        categories=categories,
-        method=method,
-        protocol=protocol,
-        settings=shell.merged_settings(settings, division=division, prompt=prompt),
-        threshold=str(threshold),
-        out=out,
-        concurrency=concurrency,
-        max_cost=max_cost,
-        mask_threshold=mask_threshold,
-        mask_values=mask_values,
-        seed=seed,
-        resamples=resamples,
-        retry_failed=retry_failed,
-        keep_pictures=keep_pictures,  # type: ignore[arg-type] # "2GB" is a size, too
-    )
-    options = StabilityOptions(images, repeats, levels, tuple(factors), cross, questions, half_width, name)
-    price_or_run(price_stability, study_stability, config, options, dry_run=dry_run, json=json)
-
-
-study.command()(efficiency)
-study.command()(show)
-study.command()(grounding)
-study.command()(compare)
+for command in (stability, efficiency, show, grounding, compare):
+    study.command()(command)

@@ -8,23 +8,18 @@ from typing import Annotated
 import typer
 
 from lvlm_ad.cli import shell
+from lvlm_ad.cli.study_options import Methods, StudyImages, StudyName, StudySeed
 
 
 @shell.guarded
 def efficiency(
-    models: Annotated[
-        list[str],
-        typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class; may be repeated."),
-    ],
+    models: shell.Models,
     dataset: shell.DatasetName = None,
     data: shell.DataFolder = None,
     split: shell.Split = None,
     categories: shell.Categories = [],
-    images: Annotated[int, typer.Option(min=2, help="Images, of all categories, good and anomalous.")] = 100,
-    methods: Annotated[
-        list[str],
-        typer.Option("--method", help="Method, or FILE.py with your own; may be repeated.  [default: regions]"),
-    ] = [],
+    images: StudyImages = 100,
+    methods: Methods = [],
     image_sizes: Annotated[
         list[int],
         typer.Option("--image-size", help="Side of the images in pixels; may be repeated.  [default: the protocol's]"),
@@ -33,15 +28,9 @@ def efficiency(
         list[int],
         typer.Option(help="Answers that are averaged, with --method regions; may be repeated.  [default: 1]"),
     ] = [],
-    name: Annotated[
-        str,
-        typer.Option(
-            callback=shell.named_folder,
-            help="Name of the study's folder in OUT/studies.  [default: by models and data set]",
-        ),
-    ] = "",
+    name: StudyName = "",
     division: shell.Division = None,
-    prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
+    prompt: shell.Prompt = None,
     protocol: shell.Protocol = "default",
     settings: shell.Settings = [],
     out: shell.Out = Path("runs"),
@@ -49,7 +38,7 @@ def efficiency(
     max_cost: shell.MaxCost = None,
     mask_threshold: shell.MaskThreshold = None,
     mask_values: shell.MaskValues = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for images and reference images.")] = 0,
+    seed: StudySeed = 0,
     resamples: shell.Resamples = 1000,
     retry_failed: shell.RetryFailed = False,
     keep_pictures: shell.KeepPictures = "2GB",
@@ -68,26 +57,8 @@ def efficiency(
     interrupted, after what can be said so far.
     """
     from lvlm_ad.cli.study_run import price_or_run
-    from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.studies import EfficiencyOptions, price_efficiency, study_efficiency
 
-    config = RunConfig(
-        models=models,
-        dataset=dataset,
-        data=data,
-        split=split,
-        categories=categories,
-        protocol=protocol,
-        settings=shell.merged_settings(settings, division=division, prompt=prompt),
-        out=out,
-        concurrency=concurrency,
-        max_cost=max_cost,
-        mask_threshold=mask_threshold,
-        mask_values=mask_values,
-        seed=seed,
-        resamples=resamples,
-        retry_failed=retry_failed,
-        keep_pictures=keep_pictures,  # type: ignore[arg-type] # "2GB" is a size, too
-    )
+    config = shell.run_config(locals())
     options = EfficiencyOptions(tuple(methods), tuple(image_sizes), tuple(votes), images, name)
     price_or_run(price_efficiency, study_efficiency, config, options, dry_run=dry_run, json=json)

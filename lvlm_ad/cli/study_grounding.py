@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 from lvlm_ad.cli import shell
+from lvlm_ad.cli.study_options import StudyImages, StudyName, StudySeed
 
 
 @shell.guarded
 def grounding(
-    model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class.")],
+    model: shell.Model,
     dataset: shell.DatasetName = None,
     data: shell.DataFolder = None,
     split: shell.Split = None,
     categories: shell.Categories = [],
-    images: Annotated[int, typer.Option(min=2, help="Images, of all categories, good and anomalous.")] = 100,
+    images: StudyImages = 100,
     parts: Annotated[
         list[str],
         typer.Option(
@@ -38,15 +39,10 @@ def grounding(
         list[int],
         typer.Option("--severity", help="A severity of the corruptions, 1 to 5; may be repeated.  [default: all]"),
     ] = [],
-    name: Annotated[
-        str,
-        typer.Option(
-            callback=shell.named_folder, help="Name of the study's folder in OUT/studies.  [default: by what it asks]"
-        ),
-    ] = "",
+    name: StudyName = "",
     method: shell.Method = "regions",
     division: shell.Division = None,
-    prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
+    prompt: shell.Prompt = None,
     protocol: shell.Protocol = "default",
     settings: shell.Settings = [],
     out: shell.Out = Path("runs"),
@@ -54,7 +50,7 @@ def grounding(
     max_cost: shell.MaxCost = None,
     mask_threshold: shell.MaskThreshold = None,
     mask_values: shell.MaskValues = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for images, reference images and draws.")] = 0,
+    seed: StudySeed = 0,
     resamples: shell.Resamples = 1000,
     retry_failed: shell.RetryFailed = False,
     keep_pictures: shell.KeepPictures = "2GB",
@@ -73,32 +69,11 @@ def grounding(
     interrupted, after what can be said so far.
     """
     from lvlm_ad.cli.study_run import price_or_run
-    from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.studies import GroundingOptions, price_grounding, study_grounding
+    from lvlm_ad.studies.corruptions import SEVERITIES
+    from lvlm_ad.studies.grounding_design import PARTS
 
-    config = RunConfig(
-        models=model,
-        dataset=dataset,
-        data=data,
-        split=split,
-        categories=categories,
-        method=method,
-        protocol=protocol,
-        settings=shell.merged_settings(settings, division=division, prompt=prompt),
-        out=out,
-        concurrency=concurrency,
-        max_cost=max_cost,
-        mask_threshold=mask_threshold,
-        mask_values=mask_values,
-        seed=seed,
-        resamples=resamples,
-        retry_failed=retry_failed,
-        keep_pictures=keep_pictures,  # type: ignore[arg-type] # "2GB" is a size, too
-    )
-    chosen = {
-        "parts": tuple(part.strip() for one in parts for part in one.split(",")),
-        "sizes": tuple(sizes),
-        "severities": tuple(severities),
-    }
-    options = GroundingOptions(images=images, name=name, **{key: value for key, value in chosen.items() if value})  # type: ignore[arg-type]
+    config = shell.run_config(locals(), models=model)
+    named = tuple(part.strip() for one in parts for part in one.split(","))
+    options = GroundingOptions(images, named or PARTS, tuple(sizes), tuple(severities) or SEVERITIES, name)
     price_or_run(price_grounding, study_grounding, config, options, dry_run=dry_run, json=json)
