@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -34,7 +34,10 @@ from lvlm_ad.runs import metric_title
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board, Column, Entry, Group
 
-_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
+BOARD_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
+_FILTERS = {"trained_on": "Trained on", "shots": "Shots", "protocol": "Protocol"}
+"""Condition of a published row -> its name in the filter."""
+
 _BY_CATEGORY = ("image_auroc", "pixel_auroc", "pixel_aupro")
 _KINDS = {"ranked": "ranked", "apart": "not ranked", "frame": "reference", "published": "published"}
 """Kind of row -> its name in the filter."""
@@ -76,28 +79,62 @@ def board_page(
         >>> board_page(make_board([])).startswith("<!doctype html>")
         True
     """
-    published = any(group.conditions.get("published") for group in board.groups)
-    shown = shown_columns(board.groups, columns)
-    entries = [entry for group in board.groups for entry in group.entries]
     return render(
         "leaderboard.html",
-        _SCRIPTS,
-        title="lvlm-ad: published results" if published else "lvlm-ad leaderboard",
-        published=published,
+        BOARD_SCRIPTS,
+        title="lvlm-ad: published results" if is_published(board) else "lvlm-ad leaderboard",
         made="",
-        groups=[
-            _group(group, report_links(group.entries, runs, folder), at, columns)
-            for at, group in enumerate(board.groups)
+        **board_values(board, lambda group: report_links(group.entries, runs, folder), columns),
+    )
+
+
+def is_published(board: Board) -> bool:
+    """Whether a leaderboard's tables are of published results."""
+    return any(group.conditions.get("published") for group in board.groups)
+
+
+def board_values(
+    board: Board,
+    links_of: Callable[[Group], Mapping[str, str]],
+    columns: Sequence[Column] = COLUMNS,
+    first: int = 1,
+) -> dict[str, Any]:
+    """Return what ``boards.html`` and the templates around it need.
+
+    Args:
+        board: the leaderboard.
+        links_of: table -> run -> the address to which its row leads.
+        columns: those to show; the usual ones if they are ``COLUMNS``.
+        first: the number of the first table; numbers are unique on a page, and ``#groupN`` leads to a table.
+    """
+    published = is_published(board)
+    shown = shown_columns(board.groups, columns)
+    entries = [entry for group in board.groups for entry in group.entries]
+    return {
+        "published": published,
+        "groups": [
+            _group(group, links_of(group), number, columns) for number, group in enumerate(board.groups, start=first)
         ],
-        ranks=ranks_in_words(entries),
-        explanations=[
+        "conditions": _conditions(entries) if published else [],
+        "ranks": ranks_in_words(entries),
+        "explanations": [
             f"{heads_in_words(shown)} Click a heading to sort.",
             *(() if published else (f"{MARKS} Nothing else in the rows of a table is bold or underlined.",)),
             *((INTERVALS, REFERENCE_ROWS, OWN_MAPS) if any(entry.run for entry in entries) or not published else ()),
             *metric_notes(shown),
             *decision_notes(entries, columns),
         ],
-    )
+    }
+
+
+def _conditions(entries: Sequence[Entry]) -> list[tuple[str, str, list[str]]]:
+    """Return what rows of published results can be filtered by: the name of a condition, its heading, its values."""
+    found = []
+    for name, head in _FILTERS.items():
+        texts = [str(entry.conditions[name]) for entry in entries if name in entry.conditions]
+        values = {value for text in texts for value in text.split(", ")}
+        found.append((name, head, sorted(values, key=lambda one: (len(one), one) if one.isdigit() else (99, one))))
+    return [one for one in found if one[2]]
 
 
 def report_links(entries: Sequence[Entry], runs: Path | None, folder: Path | None) -> dict[str, str]:
@@ -121,6 +158,7 @@ def _group(group: Group, links: Mapping[str, str], number: int, columns: Sequenc
     numbers = {id(entry): at for at, entry in enumerate(group.entries)}
     return {
         "of": group,
+        "number": number,
         "columns": shown_columns([group], columns),
         "links": links,
         "kinds": [(kind, name) for kind, name in _KINDS.items() if kind in kinds],

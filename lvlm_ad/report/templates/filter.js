@@ -61,7 +61,16 @@
 
   const rowCount = (count) => (count || "no") + (count === 1 ? " row" : " rows");
 
+  // Conditions of published results; a row without such a condition, such as a run's, stays.
+  const conditions = [...document.querySelectorAll("select.condition")];
+  const meetsAll = (row) =>
+    conditions.every(({ value, dataset }) => {
+      const own = row.getAttribute("data-" + dataset.name);
+      return !value || own === null || own.split(", ").includes(value);
+    });
+
   const apply = () => {
+    const chosen = conditions.some((select) => select.value);
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let total = 0;
     document.querySelectorAll(".group").forEach((group) => {
@@ -71,7 +80,7 @@
       const asked = condition(group.querySelector(".column"), wanted, typed);
       const matches = (row) => {
         const all = (row.textContent + " " + row.dataset.words).toLowerCase();
-        return words.every((word) => all.includes(word)) && (!kind || row.classList.contains(kind)) && asked.meets(row);
+        return words.every((word) => all.includes(word)) && (!kind || row.classList.contains(kind)) && meetsAll(row) && asked.meets(row);
       };
       const kept = new Set();
       group.querySelectorAll(".board tbody.rows tr").forEach((row) => {
@@ -90,7 +99,7 @@
       group.querySelector(".all").parentElement.hidden = kept.size > 0 || !own;
       total += kept.size;
     });
-    document.getElementById("kept").textContent = words.length ? rowCount(total) : "";
+    document.getElementById("kept").textContent = words.length || chosen ? rowCount(total) : "";
     const all = document.querySelectorAll(".board tbody.rows tr").length;
     document.getElementById("printed").textContent = total < all ? "This printout has " + total + " of " + rowCount(all) + ", as filtered. The page in a browser has all." : "";
   };
