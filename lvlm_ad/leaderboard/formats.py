@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad import escape
@@ -49,14 +50,25 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, shown, notes))]) + "\n"
 
 
-def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
-    """Return the leaderboard as CSV: one line per row, fractions in 0..1, empty cells where undefined."""
+def csv_text(
+    board: Board,
+    columns: Sequence[Column] = COLUMNS,
+    *,
+    before: Mapping[str, Callable[[Group, Entry], Any]] = MappingProxyType({}),
+) -> str:
+    """Return the leaderboard as CSV: one line per row, fractions in 0..1, empty cells where undefined.
+
+    Args:
+        board: the leaderboard.
+        columns: its columns.
+        before: further columns, which come first: name -> function that returns the cell of a table's row.
+    """
     numbers = shown_columns(board.groups, columns)[2:]
     named = {*SHAPES, *CHOICES}
     with_ends = [one for one in numbers if is_metric(one.name) or one.name in named or one.bracketed]
     ends = [f"{column.name}_{end}" for column in with_ends for end in ("low", "high")]
     first = ["group", "rank", "rank_low", "rank_high", "kind", "model"]
-    lines: list[list[Any]] = [[*first, *(column.name for column in numbers), "notes", "run", *ends]]
+    lines: list[list[Any]] = [[*before, *first, *(column.name for column in numbers), "notes", "run", *ends]]
     for group in board.groups:
         for entry in group.entries:
             values = [column.value(entry) for column in numbers]
@@ -64,7 +76,8 @@ def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
             about = ["; ".join(entry.notes), entry.run]
             rank = "-".join(map(str, dict.fromkeys(entry.rank or ())))
             about_rank = [group.title, rank, *(entry.rank or (None, None))]
-            lines.append([*about_rank, entry.kind, entry.name, *values, *about, *intervals])
+            further = [cell(group, entry) for cell in before.values()]
+            lines.append([*further, *about_rank, entry.kind, entry.name, *values, *about, *intervals])
     return escape.csv_lines(lines)
 
 

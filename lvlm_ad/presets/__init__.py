@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from lvlm_ad.errors import ConfigError, is_secret_option, nearest, what_is_wrong
+from lvlm_ad.presets.exports import ExportTargets
 from lvlm_ad.presets.models import ModelPreset, Pacing, Price
 from lvlm_ad.presets.preset import Preset
 from lvlm_ad.presets.published import NOTHING, PUBLISHED_METRICS, PublishedRow, PublishedTables
@@ -21,6 +22,7 @@ __all__ = [
     "NOTHING",
     "PUBLISHED_METRICS",
     "DownloadPreset",
+    "ExportTargets",
     "ModelPreset",
     "Pacing",
     "Price",
@@ -28,6 +30,7 @@ __all__ = [
     "Protocol",
     "PublishedRow",
     "load_download",
+    "load_exports",
     "load_model",
     "load_prompt",
     "load_protocol",
@@ -38,7 +41,7 @@ __all__ = [
     "validated",
 ]
 
-Kind = Literal["models", "prompts", "protocols", "downloads"]
+Kind = Literal["models", "prompts", "protocols", "downloads", "exports"]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -89,6 +92,23 @@ def load_prompt(name: str) -> PromptPreset:
 def load_download(name: str) -> DownloadPreset:
     """Read where to download a data set; ``ConfigError`` if the preset does not exist or is wrong."""
     return validated(DownloadPreset, _read("downloads", name), f"download {name}")
+
+
+def load_exports(path: str) -> ExportTargets:
+    """Read the benchmarks to which a site's results belong; there is no preset of them.
+
+    Raises:
+        ConfigError: the file cannot be read or is wrong.
+
+    Example:
+        >>> load_exports("exports.txt")
+        Traceback (most recent call last):
+            ...
+        lvlm_ad.errors.ConfigError: exports.txt is not a TOML file; its name must end in .toml.
+    """
+    if not path.endswith(".toml"):
+        raise ConfigError(f"{path} is not a TOML file; its name must end in .toml.")
+    return validated(ExportTargets, _read("exports", path), path)
 
 
 def load_model(name: str) -> ModelPreset:
@@ -201,8 +221,10 @@ def validated(model: type[M], values: dict[str, Any], where: str) -> M:
         # Our own validators never quote: an address may hold a password.
         raise ConfigError(f"{where}{f', setting {field}' if field else ''}: {first['ctx']['error']}.")
     if first["type"] == "missing":
-        # Downloads and published results take no settings from the command line.
-        remedy = "" if model in {DownloadPreset, PublishedTables} else f"; give it with --set {field}=VALUE"
+        # Downloads, exports and published results take no settings from the command line.
+        remedy = (
+            "" if model in {DownloadPreset, ExportTargets, PublishedTables} else f"; give it with --set {field}=VALUE"
+        )
         raise ConfigError(f"{where} lacks the setting {field!r}{remedy}.")
     # Pydantic's own messages quote no value, so a wrong key does not appear in them.
     got = "" if any(is_secret_option(str(part)) for part in first["loc"]) else f"; got {first['input']!r:.80}"
