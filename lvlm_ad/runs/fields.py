@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field
 
 from lvlm_ad.limits import TOTAL_AMOUNT, TOTAL_COUNT, check_plain
 
+Ends = TypeVar("Ends", bound=Sequence[float])
 
-def check_order(ends: list[float]) -> list[float]:
+
+def check_order(ends: Ends) -> Ends:
     """Refuse an interval whose ends are in the wrong order."""
     if ends[0] > ends[1]:
         raise ValueError("the lower end comes first")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lvlm_ad.runs.fields import Amount, Count, Fraction
-from lvlm_ad.studies.rates import Rate
+from lvlm_ad.studies.rates import Change, Rate
 from lvlm_ad.studies.record import Finite, LeftOut, Number, Record
 from lvlm_ad.studies.stability_record import VoteFigures
 
@@ -79,7 +79,7 @@ class FrontStep(Record):
     """From one combination on the front to the next dearer one; the first begins at chance and 0."""
 
     condition: str
-    gain: Number
+    gain: Change
     """Of the metric; of the first combination: above chance."""
     extra_cost: Finite
     cost_per_point: Number
@@ -106,9 +106,9 @@ class PairGroup(Record):
     """The size of the defects, as a share of the image's pixels, or the category."""
     anomalous: Count
     """How many of the images are anomalous; those of a size are measured against all good ones."""
-    image_auroc: Number
+    image_auroc: Change
     """Gain."""
-    pixel_ap: Number
+    pixel_ap: Change
     """Gain."""
     extra_usd: Number
     """Of an image; of a size: of an anomalous one."""

@@ -1,9 +1,10 @@
-"""What a study finds in its folder: a study is continued or extended there, and another one is never replaced."""
+"""What a study or a recommendation finds in its folder: it continues or extends the same one, and replaces no other."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError, listed
@@ -11,11 +12,11 @@ from lvlm_ad.evaluate.bench import without_key
 from lvlm_ad.plugins import build
 from lvlm_ad.presets.models import Price
 from lvlm_ad.runs import read_run
+from lvlm_ad.studies.recommend_record import RECOMMEND_FILE, Recommendation
 from lvlm_ad.studies.record import STUDY_FILE, Study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from lvlm_ad.backend import Backend
     from lvlm_ad.datasets import Dataset
@@ -24,16 +25,56 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import Run
     from lvlm_ad.studies.condition import StudyDesign
 
-__all__ = ["refuse_other_study"]
+__all__ = ["RECOMMENDATION", "refuse_other_study"]
+
+
+RECOMMENDATION = "recommendation"
+"""The kind of a folder that ``recommend`` wrote."""
+
+
+@dataclass(frozen=True)
+class _Former:
+    """What the folder of a study holds.
+
+    Attributes:
+        kind: which study, or ``RECOMMENDATION``.
+        seed: that of its images.
+        runs: condition -> the folder of its run; conditions that were not asked are left out.
+        settings: condition -> its settings; empty where they are not recorded.
+        base: the condition that was asked about all images of the study.
+    """
+
+    kind: str
+    seed: int
+    runs: Mapping[str, str]
+    settings: Mapping[str, Mapping[str, Any]]
+    base: str
+
+    @classmethod
+    def read(cls, folder: Path) -> _Former | None:
+        """Read a folder; None if it holds neither a study nor a recommendation."""
+        if (folder / STUDY_FILE).exists():
+            study = Study.read(folder)
+            asked = {one.name: one for one in study.conditions if one.run is not None}
+            runs = {name: str(one.run) for name, one in asked.items()}
+            settings = {name: one.settings for name, one in asked.items()}
+            base = next((name for name, one in asked.items() if not one.factor), "")
+            return cls(study.kind, study.seed, runs, settings, base)
+        if (folder / RECOMMEND_FILE).exists():
+            found = Recommendation.read(folder)
+            runs = {one.name: one.run for one in found.candidates if one.run is not None}
+            longest = max(found.candidates, key=lambda one: one.images, default=None)
+            return cls(RECOMMENDATION, found.seed, runs, {}, "" if longest is None else longest.name)
+        return None
 
 
 def refuse_other_study(kind: str, design: StudyDesign) -> None:
-    """Refuse a study whose folder holds another one, before anything is asked.
+    """Refuse a study or a recommendation whose folder holds another one, before anything is asked.
 
-    The same study is continued. More images and more conditions extend it; prices may change.
+    The same one is continued. More images and more conditions extend it; prices may change.
 
     Args:
-        kind: which study, such as "stability".
+        kind: which study, such as "stability", or ``RECOMMENDATION``.
         design: the study that is to be run.
 
     Raises:
@@ -41,33 +82,31 @@ def refuse_other_study(kind: str, design: StudyDesign) -> None:
             or with conditions or images that this one does not have.
         RunError: what the folder holds is damaged.
     """
-    if not (design.folder / STUDY_FILE).exists():
-        return
-    former = Study.read(design.folder)
-    if why := _difference(kind, design, former):
+    former = _Former.read(design.folder)
+    if former is not None and (why := _difference(kind, design, former)):
+        held = RECOMMENDATION if former.kind == RECOMMENDATION else "study"
         raise ConfigError(
-            f"{design.folder} holds another study: {why}. Give this one a folder of its own with --name, or make the "
-            "same study."
+            f"{design.folder} holds another {held}: {why}. Give this one a folder of its own with --name."
         )
 
 
-def _difference(kind: str, design: StudyDesign, former: Study) -> str:
+def _difference(kind: str, design: StudyDesign, former: _Former) -> str:
     """Return in what a study differs from the one that its folder holds; empty if it continues or extends that."""
     if former.kind != kind:
-        return f"it is of {former.kind!r:.60}, not of {kind}"
+        return f"its kind is {former.kind!r:.60}, not {kind!r}"
     if former.seed != design.config.seed:
         return f"its seed is {former.seed}, not {design.config.seed}"
-    asked = {one.name: one.settings for one in former.conditions if one.run is not None}
     ours = {one.name: one.settings for one in design.conditions}
-    if lost := [name for name in asked if name not in ours]:
-        return f"it has conditions that this one does not have ({listed(lost)})"
-    if other := [name for name, settings in asked.items() if _decides(settings) != _decides(ours[name])]:
+    if lost := [name for name in former.runs if name not in ours]:
+        what = "candidates" if kind == RECOMMENDATION else "conditions"
+        return f"it has {what} that this one does not have ({listed(lost)})"
+    if other := [name for name, settings in former.settings.items() if _decides(settings) != _decides(ours[name])]:
         return f"it has other settings under {listed(other)}"
     runs = _runs(former, design.folder)
     for condition in design.conditions:
         if condition.name in runs and (why := _other_run(design.plan_of(condition), runs[condition.name])):
             return f"{why} ({condition.name})" if len(design.conditions) > 1 else why
-    return _other_images(design.images.dataset, former, runs)
+    return _other_images(design.images.dataset, runs.get(former.base))
 
 
 def _decides(settings: Mapping[str, Any]) -> str:
@@ -75,10 +114,14 @@ def _decides(settings: Mapping[str, Any]) -> str:
     return json.dumps({key: settings[key] for key in sorted(settings.keys() - Price.model_fields.keys())}, default=str)
 
 
-def _runs(former: Study, folder: Path) -> dict[str, Run]:
+def _runs(former: _Former, folder: Path) -> dict[str, Run]:
     """Read the base's run with its images, and of the other conditions what they asked; a deleted run is left out."""
-    there = [one for one in former.conditions if one.run is not None and (folder / one.run / "run.json").exists()]
-    return {one.name: read_run(folder / str(one.run), predictions=not one.factor) for one in there}
+    there = {name: run for name, run in former.runs.items() if Path(run).name == run}
+    return {
+        name: read_run(folder / run, predictions=name == former.base)
+        for name, run in there.items()
+        if (folder / run / "run.json").exists()
+    }
 
 
 def _other_run(plan: Plan, run: Run) -> str:
@@ -115,13 +158,17 @@ def _other_value(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return next((name for name in sorted(now) if name not in before or before[name] != now[name]), "")
 
 
-def _other_images(images: Dataset, former: Study, runs: Mapping[str, Run]) -> str:
-    """Return in what images differ from those of the study in the folder; empty if they contain them unchanged."""
-    base = next((run for run in runs.values() if run.predictions), None)
-    before = {sample.id for sample in images} if base is None else {record.id for record in base.predictions}
+def _other_images(images: Dataset, base: Run | None) -> str:
+    """Return in what images differ from those of the study in the folder; empty if they contain them unchanged.
+
+    Without the base's run nothing is known of its images.
+    """
+    if base is None:
+        return ""
+    before = {record.id for record in base.predictions}
     kept = replace(images, samples=tuple(sample for sample in images if sample.id in before))
     if len(kept) < len(before):
         return f"it has {len(before) - len(kept)} images that this one does not have"
-    if base is not None and kept.fingerprint != former.fingerprint:
+    if kept.fingerprint != base.manifest.dataset.fingerprint:
         return "images, labels or masks have changed since"
     return ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from lvlm_ad.runs.fields import Amount, Count, Fraction
-from lvlm_ad.studies.rates import Rate
-from lvlm_ad.studies.record import LeftOut, Number, Record
+from lvlm_ad.studies.rates import Change, Rate
+from lvlm_ad.studies.record import LeftOut, Record
 
 __all__ = [
     "ContaminationFigures",
@@ -64,10 +64,10 @@ class MarkFigures(Record):
     """Where the picture was marked."""
     against: str
     """What it is compared with: the question for an image score alone, or the same question without marks."""
-    good: Number
+    good: Change
     """Mean change of the image score, Student's interval of paired differences."""
-    anomalous: Number
-    auroc: Number
+    anomalous: Change
+    auroc: Change
     """Change of image AUROC."""
 
 
@@ -79,7 +79,7 @@ class LossStep(Record):
     constant on regions has a higher pixel AUROC. naming: of these only the regions that the answer names. score: the
     named regions have the model's own scores; wrong regions among them count here."""
     value: Rate
-    lost: Number
+    lost: Change
     """Value of the step before minus this one; 0 for the ideal. The losses add up to 1 minus the last value.
     Where scores happen to split regions of equal fractions, a loss may be slightly below 0."""
 
@@ -103,7 +103,7 @@ class PointFigures(Record):
     images: Count
     missing: Count
     auroc: Rate
-    change: Number
+    change: Change
     """Of image AUROC against the base, on the images that both answered."""
     pixel_ap: Rate
     hits: list[HitFigures]
@@ -116,9 +116,9 @@ class CorruptionFigures(Record):
 
     kind: str
     points: list[PointFigures]
-    slope: Number
+    slope: Change
     """Change of image AUROC from one severity to the next, by least squares."""
-    drop: Number
+    drop: Change
     """Image AUROC of the base minus the mean over severities, on the images answered under all of them."""
 
 
@@ -129,7 +129,7 @@ class ContaminationFigures(Record):
     images: Count
     missing: Count
     auroc: Rate
-    change: Number
+    change: Change
     """Of image AUROC against the base."""
     suspicious: bool | None
     """without-image: the interval of image AUROC does not contain 0.5, so text alone tells good from anomalous images;

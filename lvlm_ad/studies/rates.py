@@ -1,27 +1,36 @@
-"""Numbers of ``study.json`` that are fractions: metrics and rates, checked when a study is read."""
+"""Numbers of ``study.json`` whose range is known, checked when a study is read."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
-from lvlm_ad.runs.fields import check_order
 from lvlm_ad.studies.record import Number
 
-__all__ = ["Rate"]
+__all__ = ["Change", "Rate", "Spreading"]
 
 _ROUNDING = 1e-9
-"""By so much sums of fractions may leave 0..1."""
+"""By so much sums of fractions may leave their range."""
 
 
 def _check_rate(number: Number) -> Number:
     if number.value is not None and not -_ROUNDING <= number.value <= 1 + _ROUNDING:
         raise ValueError("the value must be a fraction in 0..1")
-    if number.interval is not None:
-        check_order(list(number.interval))
+    return number
+
+
+def _check_change(number: Number) -> Number:
+    if number.value is not None and not -1 - _ROUNDING <= number.value <= 1 + _ROUNDING:
+        raise ValueError("the value must be in -1..1")
     return number
 
 
 Rate = Annotated[Number, AfterValidator(_check_rate)]
-"""A metric or a rate. Only its value lies in 0..1: an interval that was made by the jackknife may reach beyond."""
+"""A metric, a rate, a variance of scores. Only its value lies in 0..1: an interval may reach beyond."""
+
+Change = Annotated[Number, AfterValidator(_check_change)]
+"""A difference of two such numbers. Only its value lies in -1..1: an interval may reach beyond."""
+
+Spreading = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A standard deviation, a half width or a range."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from lvlm_ad.errors import RunError
-from lvlm_ad.files import write_file
+from lvlm_ad.files import read_file, write_file
+from lvlm_ad.limits import MANIFEST_BYTES
 from lvlm_ad.runs.fields import Amount, Count
+from lvlm_ad.runs.run import reading
 from lvlm_ad.studies.record import Finite, Number, Record
 
 if TYPE_CHECKING:
@@ -91,6 +93,16 @@ class Recommendation(Record):
     versions: dict[str, str]
     written: str
     """UTC, ISO 8601."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Recommendation:
+        """Read the recommendation in a folder.
+
+        Raises:
+            RunError: the file is missing or damaged, or a newer version wrote it.
+        """
+        with reading(folder, RECOMMEND_FILE) as path:
+            return cls.model_validate_json(read_file(path, MANIFEST_BYTES))
 
     def write(self, folder: Path) -> Path:
         """Write the recommendation into its folder and return the file's path.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.studies.condition import study_name
+from lvlm_ad.studies.former import RECOMMENDATION, refuse_other_study
 from lvlm_ad.studies.images import StudyImages, chosen_images
 from lvlm_ad.studies.pricing import total_price
 from lvlm_ad.studies.recommend_candidates import candidates_of, models_at_hand
@@ -65,7 +66,8 @@ def recommend(
 
     Raises:
         ConfigError: a name, setting or value is wrong; there are fewer than two candidates; there is no budget, or it
-            is less than the first round costs; no candidate could be asked.
+            is less than the first round costs; no candidate could be asked; the folder holds a study or another
+            recommendation.
         DataError: the data set cannot be used, or has too few labelled images.
         KeyboardInterrupt: Ctrl-C in the first round, of which nothing can be said yet.
 
@@ -75,8 +77,11 @@ def recommend(
         recommend(config, RecommendOptions(methods=("regions", "boxes"))).sentence
     """
     rounds = _rounds(config, options or RecommendOptions(), progress, workers)
+    images = rounds.images
+    design = design_of(rounds.name, rounds.config, images, len(images.dataset), rounds.candidates)
+    refuse_other_study(RECOMMENDATION, design)
     found = recommendation_of(rounds, rounds.run())
-    found.write(config.out / "studies" / found.name)
+    found.write(design.folder)
     return found
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from lvlm_ad._version import versions
 from lvlm_ad.errors import RunError
 from lvlm_ad.files import read_file, write_file
 from lvlm_ad.limits import MANIFEST_BYTES, check_plain
 from lvlm_ad.runs import read_run
-from lvlm_ad.runs.fields import Amount, Count, Values
+from lvlm_ad.runs.fields import Amount, Count, Values, check_order
 from lvlm_ad.runs.run import reading
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ STUDY_VERSION = 1
 """The schema of ``study.json``; a higher one is refused."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Record(BaseModel):
@@ -47,7 +46,7 @@ class Number(Record):
 
     value: Finite | None
     """None: undefined, see ``reason``."""
-    interval: tuple[Finite, Finite] | None = None
+    interval: Annotated[tuple[Finite, Finite], AfterValidator(check_order)] | None = None
     reason: str = ""
     """Why there is no value or no interval."""
 

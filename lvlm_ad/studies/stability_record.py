@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
 from lvlm_ad.metrics.stability.positions import SHUFFLES
-from lvlm_ad.runs.fields import Count
-from lvlm_ad.studies.record import Finite, Fraction, LeftOut, Number, Record
+from lvlm_ad.runs.fields import Amount, Count, Fraction
+from lvlm_ad.studies.rates import Change, Rate, Spreading
+from lvlm_ad.studies.record import Finite, LeftOut, Number, Record
 
 __all__ = [
     "AurocNoise",
@@ -26,40 +31,40 @@ class RepeatFigures(Record):
     """Those with two answers or more."""
     answers: Count
     """R, the most answers of an image."""
-    flip_rate: Number
+    flip_rate: Rate
     """The probability that two answers of one image disagree about the alarm."""
     unstable_fraction: Fraction | None
     """Images whose answers do not all agree; it grows with R."""
-    within_sd: Finite | None
+    within_sd: Spreading | None
     """The standard deviation of an image's scores around its own mean."""
-    icc: Number
+    icc: Change
     """ICC(1): which part of the variance of scores lies between images."""
 
 
 class Spread(Record):
     """A metric under several conditions, each in 0..1; None where it is undefined."""
 
-    each: list[Finite | None]
-    sd: Finite | None
+    each: list[Fraction | None]
+    sd: Fraction | None
     """Their standard deviation, divisor R - 1; None for fewer than two."""
-    range: Finite | None
+    range: Fraction | None
     """Largest minus smallest."""
 
 
 class AurocNoise(Record):
     """Three reasons why image AUROC may differ, which must not be mixed up: asked again, otherwise, or about others."""
 
-    asking_sd: Finite | None
+    asking_sd: Spreading | None
     """The standard deviation between two times of asking about the same images."""
-    asking: Finite | None
+    asking: Spreading | None
     """95 % of differences between two times of asking are below this."""
-    sampling: Finite | None
+    sampling: Spreading | None
     """Half width of the 95 % interval over the choice of images."""
-    factor: Finite | None
+    factor: Fraction | None
     """The largest change against the base at a level of any factor, that of asking again included."""
     level: str = ""
     """That level, in words."""
-    proven: Finite | None = None
+    proven: Fraction | None = None
     """The largest change whose own 95 % interval excludes 0 and which asking again does not explain; None: no such."""
     proven_level: str = ""
     """The level of that change, in words."""
@@ -73,17 +78,17 @@ class LevelFigures(Record):
     images: Count
     """Those with an answer at this level; 0: the level was not answered."""
     missing: Count
-    shift: Number
+    shift: Change
     """The mean change of the image score."""
-    shift_good: Number
-    shift_anomalous: Number
-    flip_rate: Number
+    shift_good: Change
+    shift_anomalous: Change
+    flip_rate: Rate
     """How often base and level disagree about the alarm; repeats of the base alone disagree, too."""
-    map_difference: Number
+    map_difference: Rate
     """The mean |difference| of a pixel's score."""
-    auroc_change: Finite | None
+    auroc_change: Annotated[float, Field(ge=-1, le=1)] | None
     """Of image AUROC, on the images that both answered."""
-    auroc_difference: Number | None = None
+    auroc_difference: Change | None = None
     """The same with the interval of paired images; None in studies of before."""
 
 
@@ -91,13 +96,13 @@ class FactorFigures(Record):
     """What a factor does to scores; variances within an image, see ``lvlm_ad.metrics.stability.one_factor``."""
 
     factor: str
-    total: Number
+    total: Rate
     """Over the levels, each asked once; it holds the variance of asking again."""
-    excess: Number
+    excess: Change
     """Total minus that of repeats; an estimate below 0 means that the levels varied less than repeats did."""
-    share: Number
+    share: Rate
     """Of the excess in the sum of both."""
-    shift_variance: Finite | None
+    shift_variance: Fraction | None
     """Of the levels' mean scores."""
     levels: list[LevelFigures]
     metrics: dict[str, Spread]
@@ -116,10 +121,10 @@ class ComponentFigures(Record):
     images: Count
     answers: Count
     """R at each level."""
-    image: Number
-    condition: Number
-    interaction: Number
-    repeat: Number
+    image: Change
+    condition: Change
+    interaction: Change
+    repeat: Rate
 
 
 class VoteFigures(Record):
@@ -130,11 +135,11 @@ class VoteFigures(Record):
     how: str
     """mean or median of the k scores."""
     auroc: Fraction | None
-    gain: Number
+    gain: Change
     """Over one answer."""
     one_subset: bool
     """Whether it is all answers together: a single value, not a mean over subsets."""
-    usd_per_image: Finite | None
+    usd_per_image: Amount | None
     """None: unknown."""
 
 
@@ -155,6 +160,12 @@ class PositionFigures(Record):
     p_value: Fraction | None
     """The probability of such a range if numbers do not matter, from 999 shuffles: 0.001 means at most that."""
 
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if not len(self.numbers) == len(self.frequency) == len(self.effect):
+            raise ValueError("numbers, frequency and effect must be equally long")
+        return self
+
     @property
     def chance(self) -> str:
         """The p-value in words, such as "0.023"; empty without one."""
@@ -170,7 +181,7 @@ class StabilityFigures(Record):
     """An answer alarms if its score is at least this."""
     repeats: dict[str, RepeatFigures]
     """By "all", "good" and "anomalous"."""
-    map_test_retest: Number
+    map_test_retest: Rate
     """Mean |difference| of a pixel's score between two times of asking."""
     metrics: dict[str, Spread]
     """Each metric over the repeats."""

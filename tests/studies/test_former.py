@@ -10,15 +10,18 @@ from lvlm_ad.studies import (
     Condition,
     EfficiencyOptions,
     GroundingOptions,
+    RecommendOptions,
     StabilityOptions,
     StudyDesign,
     chosen_images,
+    recommend,
     study_efficiency,
     study_grounding,
     study_stability,
 )
 from lvlm_ad.studies.condition import study_name
 
+PRICES = {"price_input": 1, "price_output": 1, "image_tokens": "fixed 500"}
 SMALL = StabilityOptions(images=4, repeats=2, levels=1, factors=("marks",), name="mine")
 
 
@@ -46,7 +49,7 @@ def test_another_kind_is_refused(base, asked, made):
         ("grounding", lambda: study_grounding(base(), GroundingOptions(4, ("methods",), name="mine"))),
         ("efficiency", lambda: study_efficiency(base(), EfficiencyOptions(images=4, name="mine"))),
     ):
-        assert f"it is of 'stability', not of {kind}" in refused(run, asked, made)
+        assert f"its kind is 'stability', not '{kind}'" in refused(run, asked, made)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,38 @@ def test_long_default_names_are_cut_and_stay_different():
 
 def test_an_empty_name_is_refused(lvlm_ad_command, options):
     """--name with nothing, such as an unset variable, is no default name."""
-    for kind in ("stability", "grounding", "efficiency"):
-        done = lvlm_ad_command("study", kind, *options(), "--name", "")
+    commands = [("study", kind, *options()) for kind in ("stability", "grounding", "efficiency")]
+    for command in (*commands, ("recommend", "--budget", "1")):
+        done = lvlm_ad_command(*command, "--name", "")
         assert (done.returncode, done.stdout) == (2, "")
         assert "the name of a folder" in done.stderr
+
+
+def test_a_recommendation_and_a_study_do_not_replace_each_other(base, asked, made, models):
+    """A recommendation is refused in the folder of a study, and a study in that of a recommendation."""
+    config = replace(models(one={**PRICES, "sharpness": 0.5}, two={**PRICES, "sharpness": 0.0}), max_cost=1.0)
+    why = refused(lambda: recommend(config, RecommendOptions(name="mine")), asked, made)
+    assert "its kind is 'stability', not 'recommendation'" in why
+    recommend(config, RecommendOptions(name="advice"))
+    with pytest.raises(ConfigError, match=r"holds another recommendation: its kind is 'recommendation', not 'stab"):
+        study_stability(base(), replace(SMALL, name="advice"))
+    assert not (base().out / "studies" / "advice" / "study.json").exists()
+
+
+def test_a_recommendation_is_extended_and_another_one_is_refused(models, asked, two_categories):
+    """More candidates extend it; fewer, other options, another seed or other images are another recommendation."""
+    one, two, three = ({**PRICES, "sharpness": 0.5, "own": own} for own in (0.1, 0.2, 0.3))
+    config = replace(models(one=one, two=two), max_cost=1.0)
+    recommend(config)
+    before = len(asked())
+    for why, make in (
+        (r"candidates that this one does not have \(two-regions\)", lambda: models(one=one, three=three)),
+        (r"it has another own \(one-regions\)", lambda: models(one={**one, "own": 0.4}, two=two)),
+        ("its seed is 0, not 1", lambda: replace(models(one=one, two=two), seed=1)),
+        ("images that this one does not have", lambda: replace(models(one=one, two=two), data=two_categories)),
+    ):
+        with pytest.raises(ConfigError, match=f"holds another recommendation: .*{why}"):
+            recommend(replace(make(), max_cost=1.0), RecommendOptions(name="recommend-folder"))
+    assert len(asked()) == before
+    found = recommend(replace(models(one=one, two=two, three=three), max_cost=1.0))
+    assert [one.name for one in found.candidates] == ["one-regions", "two-regions", "three-regions"]
