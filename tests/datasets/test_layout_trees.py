@@ -1,8 +1,8 @@
 """Miniature trees of published data sets: right ones are read, and what is wrong with damaged ones is reported."""
 
 import runpy
-import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -44,26 +44,33 @@ REFUSED_WITH_A_SHOT = {"mmad_no_templates"}
 """Trees that can be read, but have no image to show as a reference."""
 
 
-@pytest.fixture(scope="module")
-def trees(shared, tmp_path_factory):
-    """Write all trees; return their folder and what is expected of each."""
-    folder = tmp_path_factory.mktemp("trees")
-    return folder, runpy.run_path(str(shared / "tools" / "mk_layouts.py"))["make"](folder)
-
-
 @cache
-def expected_of_trees():
-    """What is expected of every tree, by its name; it follows from writing the trees, which the fixture does again."""
-    with tempfile.TemporaryDirectory() as folder:
-        return runpy.run_path(str(TOOL))["make"](folder)
+def tool():
+    """What the script that writes the trees defines."""
+    return runpy.run_path(str(TOOL))
 
 
-def names_of_trees(key="loader"):
-    """Name every tree of a data set that is read here, of those whose expectation has a key."""
-    if not TOOL.is_file():
-        return ["absent"]
-    found = expected_of_trees()
-    return [name for name, expected in found.items() if key in expected and expected["loader"] in NAMES]
+def makers():
+    """Name what writes trees; each writes a right one and damaged ones of one data set."""
+    return list(tool()["MAKERS"]) if TOOL.is_file() else ["absent"]
+
+
+@pytest.fixture(scope="module", params=makers())
+def trees(shared, request, tmp_path_factory):
+    """Write the trees of one maker; return their folder and what is expected of each."""
+    assert shared
+    folder = tmp_path_factory.mktemp("trees")
+    return folder, tool()["make"](folder, [request.param])
+
+
+@contextmanager
+def named(tree):
+    """Say of which tree an assertion failed."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"The tree: {tree}")
+        raise
 
 
 def relative(root, path):
@@ -128,11 +135,8 @@ def check_masks(dataset, expected, root):
             assert np.array_equal(np.logical_or.reduce([part.mask for part in one.channels]), one.mask)
 
 
-@pytest.mark.parametrize("tree", names_of_trees())
-def test_a_tree_is_read_or_its_damage_reported(trees, tree):
-    """Counts, labels, masks and references are those of the tree; what is wrong with it is named."""
-    folder, all_expected = trees
-    expected = all_expected[tree]
+def check_tree(folder, tree, expected):
+    """Read a tree, or find what is wrong with it."""
     name, root = NAMES[expected["loader"]], folder / expected["root"]
     report = check_dataset(name, root)
     errors = [one.message for one in report.problems if one.severity == "error"]
@@ -161,33 +165,40 @@ def test_a_tree_is_read_or_its_damage_reported(trees, tree):
         assert any(all(word in message for word in expected["names"]) for message in reported), errors + warnings
 
 
-@pytest.mark.parametrize("tree", names_of_trees("also_from"))
-def test_another_root_of_a_tree_gives_the_same_images(trees, tree):
+def test_a_tree_is_read_or_its_damage_reported(trees):
+    """Counts, labels, masks and references are those of the tree; what is wrong with it is named."""
+    folder, expected_of = trees
+    for tree, expected in expected_of.items():
+        if expected["loader"] in NAMES:
+            with named(tree):
+                check_tree(folder, tree, expected)
+
+
+def test_another_root_of_a_tree_gives_the_same_images(trees):
     """The folder around a data set, and one category's, are read as the data set and as a part of it."""
-    folder, all_expected = trees
-    expected = all_expected[tree]
-    also, _, what = expected["also_from"].partition(":")
-    root, name = folder / expected["root"], NAMES[expected["loader"]]
-    ids = [one.id for one in load_dataset(name, root)]
-    part = f"{Path(also).name}/" if what else ""
-    assert [one.id for one in load_dataset(name, folder / also)] == [one for one in ids if one.startswith(part)]
+    folder, expected_of = trees
+    for tree, expected in expected_of.items():
+        if "also_from" in expected:
+            also, _, what = expected["also_from"].partition(":")
+            root, name = folder / expected["root"], NAMES[expected["loader"]]
+            ids = [one.id for one in load_dataset(name, root)]
+            part = f"{Path(also).name}/" if what else ""
+            with named(tree):
+                assert [one.id for one in load_dataset(name, folder / also)] == [
+                    one for one in ids if one.startswith(part)
+                ]
 
 
-@pytest.mark.parametrize("tree", names_of_trees())
-def test_a_tree_is_recognized_by_its_folder_alone(trees, tree):
-    """``--data`` alone says which data set an unmistakable tree is, and never takes it for another."""
-    folder, all_expected = trees
-    expected = all_expected[tree]
-    name, found = NAMES[expected["loader"]], recognized(folder / expected["root"])
-    assert found in {name, None}
-    # Data of MVTec's layout has been read by its folders since before lists were read.
-    if expected["ok"] and READERS[name].fits is not None and tree != "meta_mvtec":
-        assert found == name
+def test_a_tree_is_recognized_by_its_folder_alone(trees):
+    """``--data`` alone says which data set an unmistakable tree is, and never takes it for another.
 
-
-def test_a_tree_without_a_reader_is_recognized_as_none(trees):
-    """No reader takes the tree of a data set that it does not read."""
-    folder, all_expected = trees
-    others = [expected for expected in all_expected.values() if expected["loader"] not in NAMES]
-    found = {expected["root"]: recognized(folder / expected["root"]) for expected in others}
-    assert {root: name for root, name in found.items() if name is not None} == {}
+    No reader takes the tree of a data set that it does not read.
+    """
+    folder, expected_of = trees
+    for tree, expected in expected_of.items():
+        name, found = NAMES.get(expected["loader"]), recognized(folder / expected["root"])
+        with named(tree):
+            assert found in {name, None}
+            # Data of MVTec's layout has been read by its folders since before lists were read.
+            if name and expected["ok"] and READERS[name].fits is not None and tree != "meta_mvtec":
+                assert found == name
