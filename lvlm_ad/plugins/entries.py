@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from lvlm_ad.errors import PluginError, nearest
 from lvlm_ad.plugin_errors import plugin_code
@@ -20,7 +20,8 @@ AnyKind: TypeAlias = Literal["backend", "baseline", "method"]
 
 def installed(kind: AnyKind) -> Mapping[str, list[EntryPoint]]:
     """Return the entry points of installed packages by name; those of lvlm-ad itself come first."""
-    return _installed(kind, tuple((folder, _changed(Path(folder))) for folder in sys.path))
+    states = ((folder, _changed(Path(folder))) for folder in sys.path)
+    return _installed(tuple(state for state in states if _has_packages(*state)))[kind]
 
 
 def _changed(folder: Path) -> int:
@@ -31,12 +32,29 @@ def _changed(folder: Path) -> int:
         return 0
 
 
+@lru_cache(maxsize=64)
+def _has_packages(folder: str, _: int) -> bool:
+    """Return whether packages are installed in a folder; each run changes the folder of the user's own plugins."""
+    path = Path(folder)
+    return path.is_file() or any(one.suffix in {".dist-info", ".egg-info", ".egg"} for one in _listed(path))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """List a folder; nothing if it cannot be listed."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
 @lru_cache(maxsize=8)
-def _installed(kind: AnyKind, _: tuple[tuple[str, int], ...]) -> Mapping[str, list[EntryPoint]]:
+def _installed(_: tuple[tuple[str, int], ...]) -> Mapping[AnyKind, Mapping[str, list[EntryPoint]]]:
     """Read the entry points of all packages, which takes 20 ms: again only when a folder of packages has changed."""
-    offers: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(entry_points(group=f"lvlm_ad.{kind}s"), key=lambda entry: not is_ours(entry)):
-        offers.setdefault(entry.name, []).append(entry)
+    found = entry_points()
+    offers: dict[AnyKind, dict[str, list[EntryPoint]]] = {kind: {} for kind in get_args(AnyKind)}
+    for kind, by_name in offers.items():
+        for entry in sorted(found.select(group=f"lvlm_ad.{kind}s"), key=lambda entry: not is_ours(entry)):
+            by_name.setdefault(entry.name, []).append(entry)
     return offers
 
 
@@ -53,7 +71,14 @@ def _name(package: Distribution) -> str:
 
 def owner(entry: EntryPoint) -> str:
     """Return the name and version of the package that offers an entry point."""
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    return _title(entry.dist) if entry.dist else entry.value
+
+
+@lru_cache(maxsize=64)
+def _title(package: Distribution) -> str:
+    """Return the name and version of a package, kept because each reading parses all its metadata."""
+    metadata = package.metadata
+    return f"{metadata['Name']} {metadata['Version']}"
 
 
 def chosen(kind: AnyKind, name: str, remedy: str = "") -> EntryPoint:

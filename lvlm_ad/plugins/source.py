@@ -7,6 +7,7 @@ import hashlib
 import sys
 import sysconfig
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -41,22 +42,26 @@ def files_beside(path: Path) -> dict[str, Path]:
     """Return a file, the files in its folder that it imports, and those that they import."""
     folder, files = path.parent, [path]
     for file in files:
-        for name in _imports(file):
+        for name in _imports(file.read_bytes()):
             package = folder / name
             beside = package.rglob("*.py") if (package / "__init__.py").is_file() else [folder / f"{name}.py"]
             files += [one for one in beside if one not in files and one.is_file()]
     return {file.relative_to(folder).as_posix(): file for file in files}
 
 
-def _imports(path: Path) -> set[str]:
-    """Return the first part of each name that a file imports; none of a file that is no Python."""
+@lru_cache(maxsize=64)
+def _imports(code: bytes) -> frozenset[str]:
+    """Return the first part of each name that a file imports; none of a file that is no Python.
+
+    Kept, because every run of a study asks again.
+    """
     try:
-        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+        nodes = list(ast.walk(ast.parse(code)))
     except (SyntaxError, ValueError):
-        return set()
+        return frozenset()
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    return {name.partition(".")[0] for name in names} - {""}
+    return frozenset(name.partition(".")[0] for name in names if name)
 
 
 def hash_of(files: Mapping[str, Path]) -> str:
