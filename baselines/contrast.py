@@ -137,6 +137,8 @@ def _distance_to_alike(features: NDArray[np.float32]) -> NDArray[np.float32]:
     steps = np.arange(_GRID)
     near = np.abs(steps[:, None] - steps) < _OWN
     alike = round(count * _ALIKE)
+    # On a plain image or ground most places have equal distances, among which a partition takes ten times as long.
+    is_plain = len(np.unique(norms)) < 0.75 * count
     mean = np.empty((_GRID, _GRID), np.float32)
     squared = np.empty((_GRID, count), np.float32)
     # One row of places at a time: its distances stay in the processor's cache.
@@ -146,7 +148,11 @@ def _distance_to_alike(features: NDArray[np.float32]) -> NDArray[np.float32]:
         np.copyto(squared.reshape(_GRID, _GRID, _GRID)[:, rows_near], np.inf, where=near[:, None])
         # Integers are partitioned faster, and floats that are not negative have the order of their bits as integers.
         # A negative one, which comes from rounding, is smaller than these as an integer, too.
-        squared.view(np.int32).partition(alike, axis=1)
+        bits = squared.view(np.int32)
+        if is_plain:
+            bits.sort(axis=1)
+        else:
+            bits.partition(alike, axis=1)
         mean[row] = squared[:, :alike].mean(axis=1)
     return np.sqrt(np.maximum(mean, 0))
 
