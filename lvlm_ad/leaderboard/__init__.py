@@ -1,7 +1,7 @@
 """Groups runs that can be compared, ranks them, and writes tables. To add a column, see ``columns.py``."""
 
 from lvlm_ad.leaderboard.board import Board, Group, make_board
-from lvlm_ad.leaderboard.by_model import MethodRow, ModelTable, metrics_by_model, model_tables
+from lvlm_ad.leaderboard.by_model import MethodRow, ModelTable, metrics_by_model, model_tables, model_title
 from lvlm_ad.leaderboard.by_model_formats import MODEL_FORMATS
 from lvlm_ad.leaderboard.category_formats import CATEGORY_FORMATS
 from lvlm_ad.leaderboard.category_table import CategoryTable, category_table, metrics_by_category
@@ -44,6 +44,7 @@ __all__ = [
     "metrics_by_model",
     "missing_metrics",
     "model_tables",
+    "model_title",
     "outcomes",
     "percent",
     "published_board",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lvlm_ad.compare import Comparison
     from lvlm_ad.runs import Manifest
 
-__all__ = ["USES", "MethodRow", "ModelTable", "Use", "metrics_by_model", "model_tables"]
+__all__ = ["USES", "MethodRow", "ModelTable", "Use", "metrics_by_model", "model_tables", "model_title"]
 
 _USUAL = "image_auroc,image_ap,pixel_auroc,pixel_ap,pixel_aupro,miou_box,miou_mask,false_alarms,point_hit,found"
 
@@ -183,10 +183,10 @@ def model_tables(runs: Sequence[Run], sort: str = "image_auroc") -> tuple[list[M
 def _key(manifest: Manifest) -> tuple[object, ...]:
     """Return what the runs of a table share; the image size is the fourth."""
     dataset, size = manifest.dataset, manifest.protocol.get("image_size")
-    return _model_of(manifest), dataset.name, dataset.fingerprint, size, manifest.fpr_limit
+    return model_title(manifest), dataset.name, dataset.fingerprint, size, manifest.fpr_limit
 
 
-def _model_of(manifest: Manifest) -> str:
+def model_title(manifest: Manifest) -> str:
     """Name a model; one preset may stand for several, such as all that a server has."""
     model = manifest.model
     return f"{model.name} ({model.label})" if model.label else model.name
@@ -220,7 +220,7 @@ def _table(runs: Sequence[Run], sort: str, notes: Sequence[str]) -> ModelTable:
     rows = [replace(row, comparison=next(compared)) if row.comparison is not None else row for row in rows]
     manifest = runs[0].manifest
     size = manifest.protocol.get("image_size")
-    title = f"{_model_of(manifest)} \N{MIDDLE DOT} {manifest.dataset.summary} \N{MIDDLE DOT} {size} x {size} pixels"
+    title = f"{model_title(manifest)} \N{MIDDLE DOT} {manifest.dataset.summary} \N{MIDDLE DOT} {size} x {size} pixels"
     return ModelTable(title, tuple(rows), tuple(notes))
 
 

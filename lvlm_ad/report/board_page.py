@@ -89,31 +89,29 @@ def board_page(
 
 
 def is_published(board: Board) -> bool:
-    """Whether a leaderboard's tables are of published results."""
-    return any(group.conditions.get("published") for group in board.groups)
+    """Whether all tables of a leaderboard are of published results."""
+    return bool(board.groups) and all(group.conditions.get("published") for group in board.groups)
 
 
 def board_values(
     board: Board,
     links_of: Callable[[Group], Mapping[str, str]],
     columns: Sequence[Column] = COLUMNS,
-    first: int = 1,
 ) -> dict[str, Any]:
-    """Return what ``boards.html`` and the templates around it need.
+    """Return what ``boards.html`` and the templates around it need; ``#group1`` leads to the first table.
 
     Args:
         board: the leaderboard.
         links_of: table -> run -> the address to which its row leads.
         columns: those to show; the usual ones if they are ``COLUMNS``.
-        first: the number of the first table; numbers are unique on a page, and ``#groupN`` leads to a table.
     """
     published = is_published(board)
-    shown = shown_columns(board.groups, columns)
+    shown = list(dict.fromkeys(one for group in board.groups for one in shown_columns([group], columns)))
     entries = [entry for group in board.groups for entry in group.entries]
     return {
         "published": published,
         "groups": [
-            _group(group, links_of(group), number, columns) for number, group in enumerate(board.groups, start=first)
+            _group(group, links_of(group), number, columns) for number, group in enumerate(board.groups, start=1)
         ],
         "conditions": _conditions(entries) if published else [],
         "ranks": ranks_in_words(entries),

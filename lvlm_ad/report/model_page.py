@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.leaderboard.by_model_formats import explanations, heads_of, notes_of, row_cells
 from lvlm_ad.report.board_page import report_links
 from lvlm_ad.report.page import render
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard import Column, ModelTable
+    from lvlm_ad.leaderboard import Column, Entry, ModelTable
 
-_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js")
+METHOD_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js")
 
 
 def model_page(
@@ -31,19 +31,27 @@ def model_page(
         >>> model_page([], ()).startswith("<!doctype html>")
         True
     """
+    return render(
+        "by_model.html",
+        METHOD_SCRIPTS,
+        title="lvlm-ad: methods of each model",
+        made="",
+        **method_values(tables, columns, lambda entries: report_links(entries, runs, folder)),
+    )
+
+
+def method_values(
+    tables: Sequence[ModelTable],
+    columns: Sequence[Column],
+    links_of: Callable[[Sequence[Entry]], Mapping[str, str]],
+) -> dict[str, Any]:
+    """Return what ``methods.html`` needs; ``links_of`` gives for rows: run -> the address to which its row leads."""
     shown = []
     for table in tables:
-        links = report_links([row.entry for row in table.rows], runs, folder)
+        links = links_of([row.entry for row in table.rows])
         rows = [
             {"name": row.name, "page": links.get(row.entry.run), "cells": row_cells(table, row, columns)}
             for row in table.rows
         ]
         shown.append({"title": table.title, "heads": heads_of(table, columns), "rows": rows, "notes": notes_of(table)})
-    return render(
-        "by_model.html",
-        _SCRIPTS,
-        title="lvlm-ad: methods of each model",
-        made="",
-        tables=shown,
-        explanations=explanations(tables, columns),
-    )
+    return {"tables": shown, "explanations": explanations(tables, columns)}

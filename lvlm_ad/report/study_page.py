@@ -65,8 +65,8 @@ def write_study(study: Study, folder: Path) -> Path:
     return folder / "index.html"
 
 
-def study_page(study: Study) -> str:
-    """Return a study as one self-contained HTML file without scripts.
+def study_page(study: Study, **site: Any) -> str:
+    """Return a study as one self-contained HTML file without scripts; ``site`` is what pages of a site have besides.
 
     Raises:
         RunError: this version does not know the kind of study, or its figures are damaged.
@@ -75,7 +75,6 @@ def study_page(study: Study) -> str:
     return render(
         "study.html",
         title=f"lvlm-ad: {study.kind} of {study.model}",
-        made="",
         study=study,
         incomplete=_STATES.get(study.state, ""),
         checks=_CHECKS[study.kind](figures) if study.kind in _CHECKS else [],
@@ -91,4 +90,5 @@ def study_page(study: Study) -> str:
             }
             for one in study.conditions
         ],
+        **{"made": "", **site},
     )

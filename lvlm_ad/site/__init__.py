@@ -2,4 +2,7 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from lvlm_ad.site.build import find_studies, write_site
+from lvlm_ad.site.permissions import Permissions
+
+__all__ = ["Permissions", "find_studies", "write_site"]

@@ -1,0 +1,167 @@
+"""What the pages of a site share: tables with their places, models, studies, and the names of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.datasets.readers import READERS
+from lvlm_ad.leaderboard import COLUMNS, model_title
+from lvlm_ad.site.slugs import slugs
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard import Board, Column, Entry, Group
+    from lvlm_ad.runs import Run
+    from lvlm_ad.studies import Study
+
+__all__ = ["Contents", "ModelRow", "Table", "dataset_title"]
+
+_NO_TITLES = {"demo": "Demo", "folder": "Images of a folder", "meta-json": "Images listed in meta.json"}
+"""Data sets that are not published, by their names."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of comparable rows, and its number on the page of its data set."""
+
+    group: Group
+    number: int
+
+    @property
+    def dataset(self) -> str:
+        """The name of its data set."""
+        return str(self.group.conditions["dataset"])
+
+    @property
+    def ranked(self) -> list[Entry]:
+        """The ranked rows, best first."""
+        return [entry for entry in self.group.entries if entry.kind == "ranked"]
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A row of a model, the table that it is in, and its run."""
+
+    table: Table
+    entry: Entry
+    run: Run
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything that a site shows.
+
+    Attributes:
+        runs: the runs, each in a folder of another name.
+        board: their leaderboard.
+        published: published results, with the runs on the same test sets.
+        studies: the studies of these models.
+        columns: the columns of tables; ``COLUMNS``: the usual ones.
+        verified: what was verified, in a sentence; empty: nothing.
+        downloads: path in the site -> text of feeds and exports.
+    """
+
+    runs: Sequence[Run]
+    board: Board
+    published: Board
+    studies: Sequence[Study] = ()
+    columns: Sequence[Column] = COLUMNS
+    verified: str = ""
+    downloads: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def tables(self) -> dict[str, list[Table]]:
+        """Data set -> its tables; data sets with published results come first."""
+        known = {group.conditions["dataset"] for group in self.published.groups}
+        groups = sorted(self.board.groups, key=lambda one: one.conditions["dataset"] not in known)
+        found: dict[str, list[Table]] = {}
+        for group in sorted(groups, key=lambda one: (one.conditions["dataset"] not in known, one.title)):
+            of_set = found.setdefault(group.conditions["dataset"], [])
+            of_set.append(Table(group, len(of_set) + 1))
+        return found
+
+    @cached_property
+    def by_folder(self) -> dict[str, Run]:
+        """Name of a run's folder -> the run."""
+        return {run.dir.name: run for run in self.runs}
+
+    @cached_property
+    def models(self) -> dict[str, list[ModelRow]]:
+        """Model -> its rows; chat models first, then other methods, reference rows last."""
+        found: dict[str, list[ModelRow]] = {}
+        for run in sorted(self.runs, key=lambda run: (_order(run), model_title(run.manifest).lower())):
+            found.setdefault(model_title(run.manifest), [])
+        for table in (table for tables in self.tables.values() for table in tables):
+            for entry in table.group.entries:
+                if entry.run in self.by_folder:
+                    run = self.by_folder[entry.run]
+                    found[model_title(run.manifest)].append(ModelRow(table, entry, run))
+        return {name: rows for name, rows in found.items() if rows}
+
+    @cached_property
+    def dataset_pages(self) -> dict[str, str]:
+        """Data set -> its page."""
+        return {name: f"datasets/{slug}.html" for name, slug in slugs(self.tables).items()}
+
+    @cached_property
+    def model_pages(self) -> dict[str, str]:
+        """Model -> its page."""
+        return {name: f"models/{slug}.html" for name, slug in slugs(self.models).items()}
+
+    @cached_property
+    def study_folders(self) -> list[str]:
+        """The folder of each study's page."""
+        names = [f"{study.kind} {study.model} {study.dataset}" for study in self.studies]
+        # Two studies may be of the same kind, model and data set.
+        numbered = [
+            f"{name} {names[:at].count(name) + 1}" if name in names[:at] else name for at, name in enumerate(names)
+        ]
+        own = slugs(numbered)
+        return [f"studies/{own[name]}" for name in numbered]
+
+    def dates(self) -> str:
+        """When the runs were started, such as "2026-01-01 to 2026-02-03"."""
+        days = sorted(run.manifest.started[:10] for run in self.runs)
+        return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+
+    def model_of(self, entry: Entry) -> str:
+        """Return the model of a measured row."""
+        return model_title(self.by_folder[entry.run].manifest)
+
+    def model_links(self, entries: Sequence[Entry], root: str) -> dict[str, str]:
+        """Return run -> the page of its model, as seen from a page from which ``root`` leads to the first page."""
+        return {
+            entry.run: f"{root}{self.model_pages[self.model_of(entry)]}"
+            for entry in entries
+            if entry.run in self.by_folder
+        }
+
+    def page_values(self, current: str, root: str) -> dict[str, Any]:
+        """Return what every template of the site needs: ``current`` is the page's path."""
+        return {
+            "made": self.dates(),
+            "site": {
+                "root": root,
+                "current": current,
+                "feeds": [one for one in self.downloads if "/feeds/" in f"/{one}"],
+            },
+        }
+
+
+def _order(run: Run) -> int:
+    model = run.manifest.model
+    return 0 if model.kind == "backend" else 2 if model.frame else 1
+
+
+def dataset_title(name: str) -> str:
+    """Return what sentences call a data set.
+
+    Example:
+        >>> dataset_title("mvtec"), dataset_title("demo"), dataset_title("ours")
+        ('MVTec AD', 'Demo', 'ours')
+    """
+    if name in _NO_TITLES:
+        return _NO_TITLES[name]
+    return READERS[name].title if name in READERS else name

@@ -1,0 +1,156 @@
+"""The first page of a site: which model detects best on which data set, at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.leaderboard import percent, usd
+from lvlm_ad.leaderboard.choice_values import ACCURACY
+from lvlm_ad.report.interval_words import interval_text
+from lvlm_ad.report.page import render
+from lvlm_ad.runs import metric_title
+from lvlm_ad.site.contents import dataset_title
+from lvlm_ad.site.verdicts import compared_rows, verdicts
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard import Entry, Group
+    from lvlm_ad.site.contents import Contents, ModelRow, Table
+
+__all__ = ["index_page", "main_table", "price_range"]
+
+_BEST = 3
+"""Ranked rows on a data set's card."""
+
+_KINDS = {"backend": "chat model", "baseline": "other method", "maps": "maps from files"}
+
+
+def index_page(contents: Contents) -> str:
+    """Return the first page."""
+    mains = {dataset: main_table(tables) for dataset, tables in contents.tables.items()}
+    return render(
+        "site_index.html",
+        ("sortable.js", "sortable.a11y.js", "ascending.js"),
+        title="lvlm-ad leaderboard: zero-shot visual anomaly detection",
+        n_runs=len(contents.runs),
+        n_models=len(contents.models),
+        verified=contents.verified,
+        cards=[_card(contents, dataset, table) for dataset, table in mains.items()],
+        heads=[(dataset_title(one), table.group, _sort_of(contents, table)) for one, table in mains.items()],
+        metric=metric_title(contents.board.sort),
+        models=[_model(contents, name, mains.values()) for name in contents.models],
+        published=[_published(group, number) for number, group in enumerate(contents.published.groups, start=1)],
+        studies=list(zip(contents.studies, contents.study_folders, strict=True)),
+        downloads=list(contents.downloads),
+        **contents.page_values("index.html", ""),
+    )
+
+
+def main_table(tables: Sequence[Table]) -> Table:
+    """Return the table of a data set in which most rows are ranked."""
+    return max(tables, key=lambda table: (len(table.ranked), -table.number))
+
+
+def price_range(rows: Sequence[ModelRow]) -> str:
+    """Return what an image costs, or from what to what; "free" where nothing does, empty if it is unknown.
+
+    Example:
+        >>> price_range([])
+        ''
+    """
+    prices = sorted({row.entry.usd_per_image for row in rows if row.entry.usd_per_image is not None})
+    if not prices:
+        return ""
+    if prices[-1] == 0:
+        return "free"
+    return "\N{EN DASH}".join(dict.fromkeys(usd(price) for price in (prices[0], prices[-1])))
+
+
+def _sort_of(contents: Contents, table: Table) -> str:
+    """Return the metric that ranks a table: accuracy where models answered questions."""
+    sort = contents.board.sort
+    asked = any(ACCURACY in entry.metrics for entry in table.group.entries)
+    return ACCURACY if sort == "image_auroc" and asked else sort
+
+
+def _card(contents: Contents, dataset: str, table: Table) -> dict[str, Any]:
+    sort = _sort_of(contents, table)
+    best = table.ranked[:_BEST]
+    others = [one for one in compared_rows(table, contents.by_folder).values() if one not in best]
+    runs = {entry.run for one in contents.tables[dataset] for entry in one.group.entries if entry.run}
+    first = contents.by_folder[next(entry.run for entry in table.group.entries if entry.run)].manifest.dataset
+    # Half of the scale would be worse than chance.
+    low = 0.5 if sort.endswith("auroc") else 0.0
+    published = next(
+        (at for at, one in enumerate(contents.published.groups, 1) if one.conditions["dataset"] == dataset), 0
+    )
+    return {
+        "title": dataset_title(dataset),
+        "link": contents.dataset_pages[dataset],
+        "summary": first.summary,
+        "n_runs": len(runs),
+        "n_tables": len(contents.tables[dataset]),
+        "metric": "Accuracy" if sort == ACCURACY else metric_title(sort),
+        "low": f"{100 * low:.0f}",
+        "rows": [_bar(contents, entry, sort, low) for entry in (*best, *others)],
+        "verdicts": []
+        if sort == ACCURACY
+        else verdicts(table, contents.by_folder, sort, verified=bool(contents.verified)),
+        "published": published,
+    }
+
+
+def _bar(contents: Contents, entry: Entry, sort: str, low: float) -> dict[str, Any]:
+    value, ends = entry.metrics.get(sort), entry.intervals.get(sort)
+    place = [max(0.0, (one - low) / (1 - low)) for one in (value or 0.0, *(ends or ()))]
+    return {
+        "entry": entry,
+        "link": contents.model_pages[contents.model_of(entry)],
+        "text": percent(value),
+        "ends": "" if ends is None else interval_text(ends),
+        "width": f"{100 * place[0]:.1f}",
+        "from": f"{100 * place[1]:.1f}" if ends else "",
+        "span": f"{100 * (place[2] - place[1]):.1f}" if ends else "",
+        "price": "free" if entry.usd_per_image == 0 else usd(entry.usd_per_image),
+    }
+
+
+def _model(contents: Contents, name: str, mains: Sequence[Table] | Any) -> dict[str, Any]:
+    rows = contents.models[name]
+    model = rows[0].run.manifest.model
+    cells = []
+    for table in mains:
+        sort = _sort_of(contents, table)
+        own = [row.entry for row in rows if row.table is table and row.entry.metrics.get(sort) is not None]
+        entry = max(own, key=lambda one: (one.kind != "apart", one.metrics[sort] or 0.0), default=None)
+        cells.append(None if entry is None else (entry, entry.metrics[sort], entry.intervals.get(sort)))
+    return {
+        "name": name,
+        "link": contents.model_pages[name],
+        "kind": "reference" if model.frame else _KINDS[model.kind],
+        "price": price_range(rows),
+        "least": min((row.entry.usd_per_image for row in rows if row.entry.usd_per_image is not None), default=None),
+        "cells": cells,
+    }
+
+
+def _published(group: Group, number: int) -> dict[str, Any]:
+    rows = [entry for entry in group.entries if entry.kind == "published"]
+    metric = next(
+        (
+            name
+            for name in ("image_auroc", "balanced_accuracy")
+            if any(row.metrics.get(name) is not None for row in rows)
+        ),
+        "pixel_aupro",
+    )
+    known = [row for row in rows if row.metrics.get(metric) is not None]
+    best = max(known, key=lambda row: row.metrics[metric] or 0.0, default=None)
+    return {
+        "title": group.title,
+        "number": number,
+        "n_rows": len(rows),
+        "best": best,
+        "metric": "balanced accuracy" if metric == "balanced_accuracy" else metric_title(metric),
+        "value": None if best is None else best.metrics[metric],
+    }

@@ -1,0 +1,166 @@
+"""The page of a model: its methods on each data set, costs and scores by category, studies and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.errors import RunError
+from lvlm_ad.leaderboard import COLUMNS, Column, metrics_by_model, model_tables, usd
+from lvlm_ad.leaderboard.shape_columns import SHAPES
+from lvlm_ad.leaderboard.shown_columns import shown_columns
+from lvlm_ad.presets import load_model, preset_names
+from lvlm_ad.report.model_page import METHOD_SCRIPTS, method_values
+from lvlm_ad.report.page import render
+from lvlm_ad.runs import METRIC_NAMES, read_run
+from lvlm_ad.site.contents import dataset_title
+from lvlm_ad.site.index import price_range
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard import Entry
+    from lvlm_ad.runs import Run
+    from lvlm_ad.site.contents import Contents, ModelRow
+    from lvlm_ad.site.pictures import Gallery
+
+__all__ = ["model_page"]
+
+_WHAT = {
+    "backend": "A chat model: it is asked about each image.",
+    "baseline": "A method that is not a chat model.",
+    "maps": "Anomaly maps that were made elsewhere and measured here.",
+}
+
+
+@dataclass(frozen=True)
+class _Category:
+    """A category of a run: how many images, the share that was answered, and what one costs."""
+
+    name: str
+    n_images: int
+    answered: float
+    usd_per_image: str
+
+
+def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> str:
+    """Return the page of a model; ``galleries`` are its pictures, or the reasons why there are none."""
+    rows = contents.models[name]
+    columns = _columns(contents, rows)
+    runs = list({row.run.dir: row.run for row in rows}.values())
+    tables, _ = model_tables(runs, contents.board.sort)
+    metrics = metrics_by_model("", runs)
+    model = max(runs, key=lambda run: run.manifest.started).manifest.model
+    known = model.name in preset_names("models")
+    return render(
+        "site_model.html",
+        METHOD_SCRIPTS,
+        title=f"{name}: zero-shot visual anomaly detection",
+        name=name,
+        what="A reference row, to compare others with; it is not ranked." if model.frame else _WHAT[model.kind],
+        description=load_model(model.name).description if known else "",
+        notes=model.notes,
+        tiles=_tiles(rows, runs),
+        price=_price(model.price),
+        columns=columns,
+        rows=[(row, _place(contents, row)) for row in rows],
+        categories=[_by_category(row, columns) for row in _one_of_each_run(rows)],
+        galleries=[(dataset_title(one.dataset), one) for one in galleries],
+        studies=[
+            (study, folder)
+            for study, folder in zip(contents.studies, contents.study_folders, strict=True)
+            if study.model == model.name
+        ],
+        **method_values(tables, metrics, lambda _: {}),
+        **contents.page_values(contents.model_pages[name], "../"),
+    )
+
+
+def _columns(contents: Contents, rows: Sequence[ModelRow]) -> tuple[Column, ...]:
+    """Return the columns in which some row of the model has a value: usual ones in their order; none of shapes."""
+    groups = [replace(row.table.group, entries=(row.entry,)) for row in rows]
+    shown = [
+        column
+        for column in shown_columns(groups, contents.columns)[2:]
+        if any(column.value(row.entry) is not None for row in rows)
+    ]
+    if contents.columns != COLUMNS:
+        return tuple(shown)
+    # What the authors of one data set report first is not first for another.
+    usual = [column for column in COLUMNS if column in shown]
+    others = [column for column in shown if column not in usual and column.name not in SHAPES]
+    at = sum(column.name in METRIC_NAMES for column in usual)
+    return (*usual[:at], *others, *usual[at:])
+
+
+def _place(contents: Contents, row: ModelRow) -> dict[str, str]:
+    title, _, conditions = row.table.group.title.partition(" \N{MIDDLE DOT} ")
+    link = f"../{contents.dataset_pages[row.table.dataset]}#group{row.table.number}"
+    return {"link": link, "title": title, "conditions": conditions}
+
+
+def _one_of_each_run(rows: Sequence[ModelRow]) -> list[ModelRow]:
+    """Return a row of each run: baselines are in the tables of several methods."""
+    return list({row.run.dir: row for row in reversed(rows)}.values())[::-1]
+
+
+def _tiles(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[tuple[str, str, str]]:
+    """Return heading, value and a line below it."""
+    images = sum(run.manifest.dataset.n_images for run in runs)
+    answered = sum(run.metrics["answers"]["usable"] for run in runs)
+    costs = [run.metrics["usage"]["cost_usd"] for run in runs]
+    known = [cost for cost in costs if cost is not None]
+    datasets = {run.manifest.dataset.name for run in runs}
+    tiles = [
+        ("Data sets", f"{len(datasets)}", f"{len(runs)} run{'s' if len(runs) != 1 else ''}"),
+        # Rounding must not claim that every image was answered.
+        ("Answered", f"{int(100 * answered / images)} %", f"{answered:,} of {images:,} images"),
+    ]
+    if runs[0].manifest.model.kind == "backend":
+        missing = f"; {len(costs) - len(known)} runs of unknown cost" if len(known) < len(costs) else ""
+        tiles.append(("USD per image", price_range(rows) or "unknown", f"{usd(sum(known))} USD in all{missing}"))
+    return tiles
+
+
+def _price(price: Any) -> str:
+    """Write a price list in a sentence; empty if nothing is known."""
+    parts = [
+        (price.get("price_input"), "per million input tokens"),
+        (price.get("price_cached"), "per million cached tokens"),
+        (price.get("price_output"), "per million output tokens"),
+        (price.get("price_per_hour"), "per hour of a machine"),
+    ]
+    known = [f"{usd(value)} USD {words}" for value, words in parts if value is not None]
+    read = f", read {price['price_date']}" if known and price.get("price_date") else ""
+    return f"{', '.join(known)}{read}." if known else ""
+
+
+def _by_category(row: ModelRow, columns: Sequence[Column]) -> dict[str, Any]:
+    """Return the metrics of a run's categories, how many images were answered, and what one costs."""
+    entry = row.entry
+    metrics = [one for one in columns if any(of.get(one.name) is not None for of in entry.categories.values())]
+    return {
+        "title": f"{row.run.manifest.dataset.summary}: {entry.name}",
+        "metrics": metrics,
+        "rows": [(one, _values(entry, one.name, metrics)) for one in _categories(row.run)],
+    }
+
+
+def _values(entry: Entry, category: str, metrics: Sequence[Column]) -> list[tuple[float | None, Any]]:
+    values, ends = entry.categories.get(category, {}), entry.category_intervals.get(category, {})
+    return [(values.get(one.name), ends.get(one.name)) for one in metrics]
+
+
+def _categories(run: Run) -> list[_Category]:
+    """Count the images of each category; empty if the predictions cannot be read."""
+    try:
+        records = run.predictions or read_run(run.dir).predictions
+    except RunError:
+        return []
+    found = []
+    for name in run.manifest.dataset.categories:
+        of = [record for record in records if record.category == name]
+        costs = [record.cost_usd for record in of]
+        known = [cost for cost in costs if cost is not None]
+        price = usd(sum(known) / len(of)) if known and len(known) == len(costs) else ""
+        found.append(_Category(name, len(of), sum(record.usable for record in of) / max(1, len(of)), price))
+    return found

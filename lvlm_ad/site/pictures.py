@@ -1,0 +1,157 @@
+"""The galleries of a site: a few images of each model, with its map beside the ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.evaluate.painting import shapes_of
+from lvlm_ad.evaluate.sources import Sources, find_sources
+from lvlm_ad.log import Progress
+from lvlm_ad.report.pictures import why_no_map, write_pictures
+from lvlm_ad.report.summary import separations_of
+from lvlm_ad.runs import read_run
+from lvlm_ad.site.contents import dataset_title
+from lvlm_ad.site.permissions import Permissions, licence_of
+
+if TYPE_CHECKING:
+    from lvlm_ad.runs import PredictionRecord, Run
+    from lvlm_ad.site.contents import Contents, ModelRow
+
+__all__ = ["Galleries", "Gallery", "Shown"]
+
+_DEFECTIVE, _GOOD = 4, 2
+"""Images of a gallery."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image of a gallery: its record, its verdict, and the paths of its pictures, "" where there is none."""
+
+    record: PredictionRecord
+    verdict: str
+    image: str
+    truth: str
+    map: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images of a model on one data set, or why there are none."""
+
+    dataset: str
+    row: str = ""
+    images: Sequence[Shown] = ()
+    why_not: str = ""
+    credit: str = ""
+
+
+@dataclass
+class Galleries:
+    """Makes galleries; data sets are read once.
+
+    Args:
+        permissions: which data sets' pictures may be shown.
+        data: a folder of a data set; None: where the images were when this machine made the runs.
+        progress: receives how many pictures are written.
+        stack: closes what was opened.
+    """
+
+    permissions: Permissions
+    data: Path | None
+    progress: Progress
+    stack: ExitStack
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Path in the site -> picture; grows with every gallery."""
+    _sources: dict[Any, Sources | str] = field(default_factory=dict)
+
+    def of(self, contents: Contents, model: str) -> list[Gallery]:
+        """Return a gallery for each data set of a model: of its best row with a map."""
+        by_set: dict[str, list[ModelRow]] = {}
+        for row in contents.models[model]:
+            by_set.setdefault(row.table.dataset, []).append(row)
+        folder = contents.model_pages[model].removeprefix("models/").removesuffix(".html")
+        return [
+            self._gallery(dataset, rows, f"pictures/{folder}/{Path(contents.dataset_pages[dataset]).stem}")
+            for dataset, rows in by_set.items()
+        ]
+
+    def _gallery(self, dataset: str, rows: Sequence[ModelRow], folder: str) -> Gallery:
+        why_not = self.permissions.why_not(dataset, rows[0].run.manifest.dataset.categories)
+        for row in rows if not why_not else ():
+            if not row.run.manifest.method.places or row.run.manifest.model.row == "dense":
+                continue
+            try:
+                run = read_run(row.run.dir)
+                sources = self._find(run)
+                if isinstance(sources, str):
+                    why_not = sources
+                    continue
+                if why_not := why_no_map(run, sources):
+                    continue
+                images = self._images(run, sources, folder)
+            except (LvlmAdError, ValueError) as error:
+                # The message may name folders of this machine, so the page does not have it.
+                self.progress.note(f"No pictures of {row.run.dir}: {error}")
+                why_not = "the run's files cannot be used"
+                continue
+            credit = f"{dataset_title(dataset)}. {licence_of(dataset)} Shrunk; outlines and maps are added."
+            return Gallery(dataset, row.entry.name, images, credit="" if dataset == "demo" else credit)
+        return Gallery(dataset, why_not=why_not or "no row of this model has a map of its regions or places")
+
+    def _find(self, run: Run) -> Sources | str:
+        """Find the images of a run, or say why they are not there; the message names no place on this machine."""
+        manifest = run.manifest
+        key = (manifest.dataset.fingerprint, manifest.division.hash, manifest.protocol.get("image_size"))
+        if key not in self._sources:
+            self._sources[key] = "the images were not at hand when this site was made"
+            # The demo can be drawn again anywhere.
+            drawn = [Path(self.stack.enter_context(TemporaryDirectory()))] if manifest.dataset.name == "demo" else []
+            for data in dict.fromkeys((self.data, None, *drawn)):
+                try:
+                    self._sources[key] = find_sources(run, data, self.progress, self.stack)
+                    break
+                except LvlmAdError as error:
+                    problem = str(error)
+            else:
+                self.progress.note(f"No pictures of {manifest.dataset.name}: {problem}")
+        return self._sources[key]
+
+    def _images(self, run: Run, sources: Sources, folder: str) -> list[Shown]:
+        chosen = _chosen(run)
+        few = replace(run, predictions=[record for record, _ in chosen])
+        highest = max((one.score for record in few.predictions for one in shapes_of(record)), default=0.0) or 1.0
+        shown = []
+        with TemporaryDirectory() as temporary:
+            written = write_pictures([few], sources, Path(temporary), highest, [None], Progress())
+            for (record, verdict), files in zip(chosen, written, strict=True):
+                paths = []
+                for name in (files["image"], files["truth"], files["maps"][0]):
+                    paths.append(f"{folder}/{name}" if name else "")
+                    if name:
+                        self.files[paths[-1]] = (Path(temporary) / name).read_bytes()
+                if paths[0]:
+                    shown.append(Shown(record, verdict, *paths))
+        return shown
+
+
+def _chosen(run: Run) -> list[tuple[PredictionRecord, str]]:
+    """Choose defective images from the best to the worst separated, and a good image of each end; with verdicts."""
+    known = [
+        (apart, record.id, record)
+        for record, apart in zip(run.predictions, separations_of(run), strict=True)
+        if apart is not None
+    ]
+    chosen = []
+    for label, count in ((True, _DEFECTIVE), (False, _GOOD)):
+        ordered = sorted((one for one in known if one[2].label == label), key=lambda one: (-one[0], one[1]))
+        places = dict.fromkeys(round(at * (len(ordered) - 1) / (count - 1)) for at in range(count)) if ordered else ()
+        for at in places:
+            apart, _, record = ordered[at]
+            chosen.append((record, "even" if apart == 0.5 else "right" if apart > 0.5 else "wrong"))  # noqa: PLR2004
+    return chosen

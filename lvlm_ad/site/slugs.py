@@ -1,0 +1,40 @@
+"""Names of files for names of unknown origin."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+__all__ = ["slugs"]
+
+_LONGEST = 60
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|index")
+"""Names that Windows keeps for devices, and that of the first page."""
+
+
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """Return name -> a name for its file: lower-case ASCII letters, digits, hyphens; each only once.
+
+    Names that are such names already keep them; among the others the first in the order of the alphabet does.
+
+    Example:
+        >>> slugs(["gpt-4o", "GPT-4o", "../../etc", "con"])
+        {'gpt-4o': 'gpt-4o', '../../etc': 'etc', 'GPT-4o': 'gpt-4o-2', 'con': 'con-2'}
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in sorted(set(names), key=lambda one: (_slug(one) != one, one)):
+        slug = _slug(name)
+        number = 2 if _RESERVED.fullmatch(slug) or slug in taken else 1
+        while (own := f"{slug}-{number}" if number > 1 else slug) in taken:
+            number += 1
+        taken.add(own)
+        found[name] = own
+    return found
+
+
+def _slug(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    parts = re.sub(r"[^a-z0-9.]+", "-", re.sub(r"\.+", ".", plain))
+    return parts.strip("-.")[:_LONGEST].strip("-.") or "x"
