@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvlm_ad.cli import boards, shell
+from lvlm_ad.cli import boards, shell, sites
 from lvlm_ad.cli.boards import Format
 
 if TYPE_CHECKING:
@@ -70,7 +70,24 @@ def leaderboard(
         typer.Option("--verify", help="Recompute each run from its files; leave out runs that differ, exit status 2."),
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="With --verify: the data set, to check labels and pixel counts against it.")
+        Path | None,
+        typer.Option(help="The data set. With --verify: check labels and pixel counts; with --site: pictures."),
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a static site: pages of data sets, models and studies, and feeds."),
+    ] = None,
+    gallery: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="With --site: data sets whose pictures you may publish, or none.  [default: demo, visa]",
+            show_default=False,
+        ),
+    ] = "",
+    exports: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --site: TOML file that names the benchmarks of other sites."),
     ] = None,
     published: Annotated[
         bool,
@@ -91,7 +108,6 @@ def leaderboard(
     ] = "",
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
-    from lvlm_ad.errors import RunError
     from lvlm_ad.leaderboard import (
         Filters,
         chosen_columns,
@@ -99,12 +115,26 @@ def leaderboard(
         metrics_by_category,
         metrics_by_group,
         metrics_by_model,
-        writable,
     )
 
+    others = (
+        form is not Format.table,
+        output,
+        by_category,
+        by_model,
+        by_group,
+        figures,
+        published,
+        trained_on,
+        protocol,
+    )
     _check_clashes(
         {
-            "--data needs --verify.": data is not None and not verify,
+            "--data needs --verify or --site.": data is not None and not (verify or site),
+            "--gallery and --exports need --site.": bool(gallery or exports) and site is None,
+            "--site takes --sort, --columns, --verify, --data, --gallery and --exports, no other option.": (
+                site is not None and (any(others) or shots is not None)
+            ),
             "--reference-rows needs --by-category or --figures; other tables always have them.": (
                 reference_rows and not by_category and figures is None
             ),
@@ -127,25 +157,16 @@ def leaderboard(
     if published:
         boards.write_published(folder, sort, filters, columns, form, output)
         return
+    if site is not None:
+        sites.check(site, gallery, exports)
     choose = metrics_by_model if by_model else metrics_by_category if by_category else chosen_columns
     choose = metrics_by_group if by_group else choose
     chosen = choose(columns)
-    runs, problems = _runs_in(folder)
-    if verify:
-        from lvlm_ad.cli.terminal import Bars
-        from lvlm_ad.evaluate.verify import verify_runs
-
-        with Bars() as bars:
-            runs, wrong = verify_runs(runs, data, bars)
-        problems += wrong
-    runs, wrong = writable(runs)
-    problems += wrong
-    for problem in problems:
-        shell.say(f"left out: {problem}")
-    if not runs:
-        none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
-        raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
+    runs, problems = _shown_runs(folder, data, verify=verify)
     runs = filters.checked_runs(runs)
+    if site is not None:
+        sites.write(runs, folder, site, sort, chosen, verified=verify, data=data, gallery=gallery, exports=exports)
+        raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
     if by_model:
         chosen = metrics_by_model(columns, runs)
         boards.write_by_model(runs, sort, chosen, folder, form, output, link=not verify)
@@ -184,6 +205,33 @@ def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:
         raise RunError(f"No run of {folder} can be shown. {' '.join(without)}")
     for note in without:
         shell.say(f"left out: {note}")
+    return runs, problems
+
+
+def _shown_runs(folder: Path, data: Path | None, *, verify: bool) -> tuple[list[Run], list[str]]:
+    """Return the runs of a folder that can be shown, verified if that is wanted, and what is wrong with the others.
+
+    Raises:
+        RunError: there is none.
+    """
+    from lvlm_ad.errors import RunError
+    from lvlm_ad.leaderboard import writable
+
+    runs, problems = _runs_in(folder)
+    if verify:
+        from lvlm_ad.cli.terminal import Bars
+        from lvlm_ad.evaluate.verify import verify_runs
+
+        with Bars() as bars:
+            runs, wrong = verify_runs(runs, data, bars)
+        problems += wrong
+    runs, wrong = writable(runs)
+    problems += wrong
+    for problem in problems:
+        shell.say(f"left out: {problem}")
+    if not runs:
+        none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
+        raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
     return runs, problems
 
 

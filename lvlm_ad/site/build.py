@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard import COLUMNS, make_board, published_board
 from lvlm_ad.log import Progress
+from lvlm_ad.presets import ExportTargets
 from lvlm_ad.runs import each_separately
 from lvlm_ad.site.contents import Contents
+from lvlm_ad.site.exports import export_files
+from lvlm_ad.site.feeds import feed_files
 from lvlm_ad.site.folder import check_folder, write_files
 from lvlm_ad.site.index import index_page
 from lvlm_ad.site.model import model_page
@@ -23,21 +27,47 @@ if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Column
     from lvlm_ad.runs import Run
 
-__all__ = ["find_studies", "site_files", "write_site"]
+__all__ = ["SiteOptions", "find_studies", "site_files", "write_site"]
 
-_NO_PERMISSIONS = Permissions()
+
+@dataclass(frozen=True)
+class SiteOptions:
+    """What a site shows, and how.
+
+    Attributes:
+        sort: the metric that ranks.
+        columns: the columns of tables; ``COLUMNS``: the usual ones.
+        verified: whether the runs were verified.
+        data: a folder of a data set, against which they were verified, and for its pictures; None: pictures are read
+            where they were when this machine made the runs.
+        permissions: which data sets' pictures may be shown.
+        targets: the benchmarks of other sites, for the exports.
+    """
+
+    sort: str = "image_auroc"
+    columns: Sequence[Column] = COLUMNS
+    verified: bool = False
+    data: Path | None = None
+    permissions: Permissions = field(default_factory=Permissions)
+    targets: ExportTargets = field(default_factory=ExportTargets)
+
+    @property
+    def in_words(self) -> str:
+        """What was verified, in a sentence; empty: nothing."""
+        if not self.verified:
+            return ""
+        against = ", and labels and pixel counts against the images and masks" if self.data else ""
+        return f"Every run was verified: its numbers were recomputed from its files{against}."
+
+
+_USUAL = SiteOptions()
 
 
 def write_site(
     runs: Sequence[Run],
     folder: Path,
-    *,
     studies: Sequence[Study] = (),
-    sort: str = "image_auroc",
-    columns: Sequence[Column] = COLUMNS,
-    verified: str = "",
-    permissions: Permissions = _NO_PERMISSIONS,
-    data: Path | None = None,
+    options: SiteOptions = _USUAL,
     progress: Progress | None = None,
 ) -> Path:
     """Write a site and return its first page; the same runs give the same bytes.
@@ -46,23 +76,29 @@ def write_site(
         runs: the runs, from one folder.
         folder: the site's folder: new, empty, or an earlier site, which is replaced.
         studies: the studies to show.
-        sort: the metric that ranks.
-        columns: the columns of tables; ``COLUMNS``: the usual ones.
-        verified: what was verified, in a sentence; empty: nothing.
-        permissions: which data sets' pictures may be shown.
-        data: a folder of a data set, for its pictures; None: where the images were when this machine made the runs.
+        options: what it shows, and how.
         progress: receives how far the site has come.
 
     Raises:
-        ConfigError: there is no such metric.
+        ConfigError: there is no such metric, or the exports' targets name one that no result has.
         RunError: the folder holds other things, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_site([], Path(folder)).name
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        'index.html'
+        ['exports', 'feeds', 'index.html', 'published.html', 'site.json', 'submit.html']
     """
     progress = progress or Progress()
     check_folder(folder)
-    board = make_board(runs, sort, verified=bool(verified))
-    contents = Contents(runs, board, published_board(runs, sort), studies, columns, verified)
+    board = make_board(runs, options.sort, verified=options.verified)
+    published = published_board(runs, options.sort)
+    downloads = {**feed_files(board, published, runs), **export_files(board, runs, options.targets)}
+    contents = Contents(runs, board, published, studies, options.columns, options.in_words, downloads)
     with ExitStack() as stack:
-        files = site_files(contents, Galleries(permissions, data, progress, stack), progress)
+        files = site_files(contents, Galleries(options.permissions, options.data, progress, stack), progress)
     write_files(folder, files)
     return folder / "index.html"
 

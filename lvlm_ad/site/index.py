@@ -24,6 +24,16 @@ _BEST = 3
 
 _KINDS = {"backend": "chat model", "baseline": "other method", "maps": "maps from files"}
 
+_ABOUT = {
+    "feeds/leaderboard.json": "every table, with notes and values by category",
+    "feeds/leaderboard.csv": "every row of every table",
+    "feeds/published.json": "published results",
+    "feeds/published.csv": "every row of published results",
+    "feeds/runs.json": "new runs, for feed readers",
+    "feeds/schema.json": "JSON schema of the tables",
+    "exports/evaluation-tables.json": "results by task, for sites that collect them",
+}
+
 
 def index_page(contents: Contents) -> str:
     """Return the first page."""
@@ -42,6 +52,7 @@ def index_page(contents: Contents) -> str:
         published=[_published(group, number) for number, group in enumerate(contents.published.groups, start=1)],
         studies=list(zip(contents.studies, contents.study_folders, strict=True)),
         downloads=list(contents.downloads),
+        about=_ABOUT,
         **contents.page_values("index.html", ""),
     )
 

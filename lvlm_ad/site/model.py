@@ -65,6 +65,7 @@ def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> s
         rows=[(row, _place(contents, row)) for row in rows],
         categories=[_by_category(row, columns) for row in _one_of_each_run(rows)],
         galleries=[(dataset_title(one.dataset), one) for one in galleries],
+        missing=_missing(galleries),
         studies=[
             (study, folder)
             for study, folder in zip(contents.studies, contents.study_folders, strict=True)
@@ -73,6 +74,15 @@ def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> s
         **method_values(tables, metrics, lambda _: {}),
         **contents.page_values(contents.model_pages[name], "../"),
     )
+
+
+def _missing(galleries: Sequence[Gallery]) -> list[tuple[str, list[str]]]:
+    """Return the reasons why there are no pictures, each with the data sets."""
+    found: dict[str, list[str]] = {}
+    for one in galleries:
+        if not one.images:
+            found.setdefault(one.why_not, []).append(dataset_title(one.dataset))
+    return list(found.items())
 
 
 def _columns(contents: Contents, rows: Sequence[ModelRow]) -> tuple[Column, ...]:

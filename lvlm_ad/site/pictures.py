@@ -101,7 +101,8 @@ class Galleries:
                 why_not = "the run's files cannot be used"
                 continue
             credit = f"{dataset_title(dataset)}. {licence_of(dataset)} Shrunk; outlines and maps are added."
-            return Gallery(dataset, row.entry.name, images, credit="" if dataset == "demo" else credit)
+            why_not = "" if images else "no category has good and defective images"
+            return Gallery(dataset, row.entry.name, images, why_not, "" if dataset == "demo" else credit)
         return Gallery(dataset, why_not=why_not or "no row of this model has a map of its regions or places")
 
     def _find(self, run: Run) -> Sources | str:

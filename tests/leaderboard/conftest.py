@@ -29,8 +29,7 @@ def predictions(auroc):
     ]
 
 
-@pytest.fixture
-def make_run(tmp_path):
+def run_maker(folder):
     """A function that makes a run; it writes nothing to disk."""
     made = []
 
@@ -78,7 +77,7 @@ def make_run(tmp_path):
             **({"scores": scores} if scores else {}),
         }
         run = Run(
-            tmp_path / f"run{len(made)}",
+            folder / f"run{len(made)}",
             Manifest.model_validate({**facts, **changes}),
             metrics,
             predictions(0.5 if values["image_auroc"] is None else values["image_auroc"]),
@@ -87,6 +86,12 @@ def make_run(tmp_path):
         return run
 
     return make
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A function that makes a run, in the test's folder."""
+    return run_maker(tmp_path)
 
 
 @pytest.fixture

@@ -15,9 +15,11 @@ from lvlm_ad.datasets.demo import make_demo
 
 TESTS = Path(__file__).parents[1]
 
-globals().update(
-    {name: runpy.run_path(str(TESTS / "report" / "conftest.py"))[name] for name in ("chromium", "open_page")}
-)
+_PAGES = runpy.run_path(str(TESTS / "report" / "conftest.py"))
+_BOARDS = runpy.run_path(str(TESTS / "leaderboard" / "conftest.py"))
+chromium, open_page, make_run = _PAGES["chromium"], _PAGES["open_page"], _BOARDS["make_run"]
+"""The browser of the tests of pages, and runs of any values."""
+
 
 SETS = {
     "btad": {"01": "ko", "03": "ko"},
@@ -29,7 +31,7 @@ SETS = {
 """Data set -> category -> its kind of defect; the demo is drawn by itself."""
 
 SEER = '''
-import hashlib, io
+import io, json
 import numpy as np
 from PIL import Image
 from lvlm_ad.backend import Answer, Capabilities, Usage
@@ -53,7 +55,8 @@ class Seer:
             if not len(x):
                 return Answer("[]", usage=Usage(900, None, 5))
             box = [1000 * int(at) // red.shape[0] for at in (x.min(), y.min(), x.max() + 1, y.max() + 1)]
-            return Answer(str([{{"bbox_2d": box, "label": "<b>mark</b>"}}]).replace("'", '"'), usage=Usage(900, None, 40))
+            text = json.dumps([{{"bbox_2d": box, "label": "<b>mark</b>"}}])
+            return Answer(text, usage=Usage(900, None, 40))
         parts = [f"region {{at + 1}}: {{min(0.95, score + 0.1):.2f}}" for at, value in enumerate(cells) if value > 0.02]
         return Answer(f"image anomaly score: {{score:.2f}}; " + ", ".join(parts), usage=Usage(800, None, 30))
 '''
@@ -67,8 +70,8 @@ def write_set(root: Path, name: str, images: int = 10) -> Path:
     good, ending = ("ok", "") if name == "btad" else ("good", "" if name == "visa" else "_mask")
     for category, kind in SETS[name].items():
         for index in range(images):
-            coarse = draw.integers(60, 180, size=(6, 8, 3)).astype(np.uint8)
-            pixels = np.array(Image.fromarray(coarse).resize((120, 96), Image.Resampling.BICUBIC))
+            coarse = Image.fromarray(draw.integers(60, 180, size=(6, 8)).astype(np.uint8))
+            pixels = np.array(coarse.resize((120, 96), Image.Resampling.BICUBIC).convert("RGB"))
             # What is unusual without being a defect.
             pixels[60:80, 20 + 4 * index : 40 + 4 * index] = 240
             save(root / category / "train" / good / f"{index:03}.png", pixels)
