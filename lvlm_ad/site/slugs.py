@@ -20,7 +20,7 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
 
     Example:
         >>> slugs(["gpt-4o", "GPT-4o", "../../etc", "con"])
-        {'gpt-4o': 'gpt-4o', '../../etc': 'etc', 'GPT-4o': 'gpt-4o-2', 'con': 'con-2'}
+        {'con': 'con-2', 'gpt-4o': 'gpt-4o', '../../etc': 'etc', 'GPT-4o': 'gpt-4o-2'}
     """
     found: dict[str, str] = {}
     taken: set[str] = set()
