@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from lvlm_ad.png import png_bytes
 from lvlm_ad.report import heat
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ _OUTLINE_COLOUR = (255, 0, 200)
 
 _OUTLINE_WIDTH = 1 / 192
 """As a share of the longer side: one pixel where a card shows the picture 190 pixels wide."""
-
-_RUN_LENGTHS = 3
-"""zlib's Z_RLE: as small as its best search where rows are long runs of one colour, and several times as fast."""
 
 
 def marks_layer(grey: NDArray[np.uint8], where: NDArray[np.bool_]) -> Image.Image:
@@ -65,7 +63,8 @@ def save_layer(layer: Image.Image, path: Path, side: int) -> None:
     if max(layer.size) > side:
         layer = layer.convert("RGBA")
         layer.thumbnail((side, side), Image.Resampling.BOX)
-    layer.save(path, compress_level=1, compress_type=_RUN_LENGTHS)
+    palette = bytes(layer.getpalette() or ())
+    path.write_bytes(png_bytes(np.asarray(layer), palette, layer.info.get("transparency") if palette else None))
 
 
 @cache

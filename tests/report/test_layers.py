@@ -60,6 +60,15 @@ def test_an_outline_runs_just_outside_of_a_defect(written):
     assert (layer[layer[..., 3] == 255][:, :3] == (255, 0, 200)).all()
 
 
+@pytest.mark.parametrize("width", [1, 8, 13])
+def test_an_outline_of_any_width_is_read_as_it_was_drawn(width, written):
+    """A layer of two colours, whose pixels are bits, has every pixel in its place where a row ends within a byte."""
+    mask = np.zeros((9, width), bool)
+    mask[4, width // 2] = True
+    expected = np.asarray(outline_layer(mask).convert("RGBA"))
+    assert np.array_equal(written(outline_layer(mask)), expected)
+
+
 def test_a_large_layer_is_averaged_down(regions, written):
     """A layer of twice the size allowed is written at half its size, and a border stays visible."""
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
