@@ -93,7 +93,7 @@ class Divisions:
         lost = LostTruth("{} x {}".format(*size), "Measure at a larger size with --set image_size=N.")
         for sample in self._dataset:
             key = self._keys[sample.id]
-            if not sample.mask_files or (counts := self._store.counts(key)) is None:
+            if not sample.mask_files or (counts := self._store.counts(key, only="lost")) is None:
                 continue
             if "lost" not in counts and (mask := sample.mask) is not None:
                 counts = count_truth(self._store.regions(key), mask, size)

@@ -268,9 +268,22 @@ class DivisionStore:
                 damaged += 1
         return damaged
 
-    def counts(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """Read the count arrays stored with a division; None where the image has no ground truth."""
-        return self._arrays("counts", key)
+    def counts(self, key: str, only: str = "") -> dict[str, NDArray[Any]] | None:
+        """Read the count arrays stored with a division; None where the image has no ground truth.
+
+        Args:
+            key: the division.
+            only: the name of one array that is wanted; empty: all.
+        """
+        rows = self._database.read("SELECT counts FROM divisions WHERE key = ?", (key,))
+        if not rows or rows[0][0] is None:
+            return None
+        try:
+            arrays = read_arrays(BytesIO(rows[0][0]), only=only)
+            return arrays if only else _checked("counts", arrays)
+        except Exception as error:
+            # A damaged archive raises one of many exceptions.
+            raise self._database.kind.error(self._database.path, "read", error) from error
 
     def put(self, key: str, division: StoredDivision) -> None:
         """Store a division; the first one under a key stays, unless ``known`` could not use it."""
@@ -288,17 +301,6 @@ class DivisionStore:
         """Replace the count arrays of a division."""
         with self._database.transaction(durable=False) as database:
             database.execute("UPDATE divisions SET counts = ? WHERE key = ?", (_pack(counts), key))
-
-    def _arrays(self, column: str, key: str) -> dict[str, NDArray[Any]] | None:
-        query = f"SELECT {column} FROM divisions WHERE key = ?"  # nosec B608 # noqa: S608 - the column is one of two constants
-        rows = self._database.read(query, (key,))
-        if not rows or rows[0][0] is None:
-            return None
-        try:
-            return _checked(column, read_arrays(BytesIO(rows[0][0])))
-        except Exception as error:
-            # A damaged archive raises one of many exceptions.
-            raise self._database.kind.error(self._database.path, "read", error) from error
 
 
 def _unpacked(packed: bytes, path: Path, name: Literal["cells", "membership"]) -> NDArray[Any]:

@@ -124,6 +124,8 @@ def _letters(key: str) -> tuple[str, str]:
     return _NOT_IN_KEY.sub("", key[:60].lower()), _NOT_IN_KEY.sub("", "".join(words).replace("of", ""))
 
 
+# A model's answers use few keys, each of which is looked at many times.
+@lru_cache(4096)
 def _is(key: str, *names: str) -> bool:
     """Return whether a key matches one of these patterns of ``_KEYS``."""
     return any(_KEYS[name].fullmatch(letters) for name in names for letters in _letters(key))
@@ -189,7 +191,7 @@ def _item(item: Value, place: Place, key: str) -> Iterator[Statement]:
 
 def _pair(key: str, item: Value, place: Place, *, numbered: bool, beside_region: bool) -> Iterator[Statement]:
     """Read a pair of an object; a bare number as key is a region's where ``numbered``."""
-    regions = _regions(lex(Text.of(key))) if numbered or not key.strip()[:1].isdecimal() else ()
+    regions = _named_regions(key) if numbered or not key.strip()[:1].isdecimal() else ()
     if _is(key, "reference"):
         return
     if regions:
@@ -283,6 +285,12 @@ def _score_of(value: Value) -> Number | None:
     pairs = value.pairs if isinstance(value, Object) else []
     scores = [item for name in ("score", "loose_score") for key, item in pairs if _is(key, name)]
     return next((number for item in scores if (number := _number(item) or _score_of(item)) is not None), None)
+
+
+@lru_cache(1024)
+def _named_regions(key: str) -> tuple[Span, ...]:
+    """Read the regions that a key names; () if it names none."""
+    return _regions(lex(Text.of(key)))
 
 
 def _regions(tokens: Tokens) -> tuple[Span, ...]:
