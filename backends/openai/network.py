@@ -33,31 +33,31 @@ class ReplyTooLargeError(Exception):
     """A reply exceeds the limit; reading it ends."""
 
 
-def make_client(key: SecretStr, options: OpenAIOptions) -> OpenAI:
-    """Make the client of an endpoint.
-
-    Raises:
-        ConfigError: a variable of the environment names a proxy or certificates that cannot be used.
-    """
-    from openai import OpenAI, Timeout  # noqa: PLC0415 - takes half a second
+def make_client(key: SecretStr, options: OpenAIOptions, http_client: Any) -> OpenAI:
+    """Make the client of an endpoint over an HTTP client, the result of ``make_http_client``."""
+    from openai import OpenAI  # noqa: PLC0415 - takes half a second
 
     secret = key.get_secret_value()
     return OpenAI(
         # The client requires a key; an endpoint that needs none ignores this one.
         api_key=secret or "none",
         base_url=options.base_url,
-        timeout=Timeout(options.timeout, connect=min(options.timeout, 15.0)),
+        timeout=http_client.timeout,
         # The framework retries, since it knows the waits of the whole run.
         max_retries=0,
         default_headers={"api-key": secret} if secret and options.key_header == "api-key" else None,
         default_query={"api-version": options.api_version} if options.api_version else None,
-        http_client=_http_client(options),
+        http_client=http_client,
     )
 
 
-def _http_client(options: OpenAIOptions) -> Any:
-    """Make the HTTP client, and say which variable of the environment it cannot use."""
-    from openai import DefaultHttpxClient  # noqa: PLC0415 - as above
+def make_http_client(options: OpenAIOptions) -> Any:
+    """Make the HTTP client of an endpoint.
+
+    Raises:
+        ConfigError: a variable of the environment names a proxy or certificates that cannot be used.
+    """
+    from openai import DefaultHttpxClient, Timeout  # noqa: PLC0415 - as above
 
     name, proxy = _proxy(options.base_url)
     certificates = next((name for name in _CERTIFICATES if os.environ.get(name)), "the system")
@@ -65,6 +65,7 @@ def _http_client(options: OpenAIOptions) -> Any:
         return DefaultHttpxClient(
             # A redirect would send pictures and key to a host that the user did not name.
             follow_redirects=False,
+            timeout=Timeout(options.timeout, connect=min(options.timeout, 15.0)),
             event_hooks={"response": [_limited(options.timeout)]},
             verify=_trusted(*map(os.environ.get, _CERTIFICATES)),
             proxy=proxy or None,
@@ -194,10 +195,11 @@ def _limited(seconds: float) -> Callable[[Any], None]:
         is_file = response.request.url.path.endswith("/content")
         most = _MAX_FILE_BYTES if is_file else MAX_BYTES
         until = monotonic() + (max(seconds, _FILE_SECONDS) if is_file else seconds)
-        # Counts the bytes as sent, and again when unpacked: a small reply may unpack to gigabytes.
-        sent = Limited(response.stream, response.stream.close, most, until)
-        packed = library.Response(response.status_code, headers=response.headers, stream=sent)
-        response.stream = Limited(packed.iter_bytes(), sent.close, most, until)
-        response.headers.pop("content-encoding", None)
+        response.stream = sent = Limited(response.stream, response.stream.close, most, until)
+        if "content-encoding" in response.headers:
+            # Counts the bytes again when unpacked: a small reply may unpack to gigabytes.
+            packed = library.Response(response.status_code, headers=response.headers, stream=sent)
+            response.stream = Limited(packed.iter_bytes(), sent.close, most, until)
+            response.headers.pop("content-encoding")
 
     return hook

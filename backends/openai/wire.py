@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -15,7 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from lvlm_ad.backend import BackendOptions, Transport
 from lvlm_ad.errors import BackendError, ConfigError, TransientError, UnusableReplyError
 
-from .network import ReplyTooLargeError, connection_failure, http, make_client, proxy_hint
+from .network import ReplyTooLargeError, connection_failure, http, make_client, make_http_client, proxy_hint
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -146,7 +147,8 @@ class Wire:
         self._model = options.model
         self._timeout = options.timeout
         self._key, self._source = (SecretStr(key), "") if key else _find_key(options)
-        self.client: OpenAI = make_client(self._key, options)
+        self._http = make_http_client(options)
+        self.client: OpenAI = make_client(self._key, options, self._http)
         self.proxy_hint = proxy_hint(options.base_url)
 
     def hide(self, text: str) -> str:
@@ -170,15 +172,18 @@ class Wire:
         return f" {self._source} contains {'the' if self._key else 'no'} key." if self._source else ""
 
     def post(self, path: str, body: bytes) -> Any:
-        """Post JSON and return the response of httpx; raises as ``call`` does."""
-        # The client's own methods would copy and check every picture.
-        json = {"headers": {"Content-Type": "application/json"}}
-        return self.call(
-            lambda: self.client.post(path, cast_to=http().Response, content=body, options=json)  # type: ignore[call-overload]
-        )
+        """Post JSON and return the response of the HTTP library; raises as ``call`` does."""
+        # The client's own methods would copy and check every picture, or take as long as all other work on a question.
+        own = {**self.client.auth_headers, **self.client.default_headers}
+        headers = {name: value for name, value in own.items() if isinstance(value, str)}
+        query = self.client.default_query or None
+        response = self.call(lambda: self._http.post(f"{self._url}{path}", content=body, headers=headers, params=query))
+        if not response.is_success:
+            raise StatusError(response.status_code, response.content, response.headers)
+        return response
 
     def call(self, call: Callable[[], Any]) -> Any:
-        """Call the client and translate its exceptions.
+        """Call the client, or the HTTP library below it, and translate the exceptions of both.
 
         Raises:
             StatusError: the status is not success.
@@ -192,10 +197,12 @@ class Wire:
             return call()
         except openai.APIStatusError as error:
             failure = StatusError(error.status_code, error.response.content, error.response.headers)
-        except openai.APITimeoutError:
+        except (openai.APITimeoutError, http().TimeoutException):
             failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
             failure = connection_failure(error.__cause__ or error, self.proxy_hint)
+        except (http().RequestError, ssl.SSLError) as error:
+            failure = connection_failure(error, self.proxy_hint)
         except ReplyTooLargeError as error:
             failure = UnusableReplyError(f"an unreadable reply: {error}")
         except RecursionError:
