@@ -106,6 +106,7 @@ def any_script() -> Iterator[None]:
 def as_plot(name: str, title: str, alt: str, figure: Any, names: Mapping[str, str] | None = None) -> Plot:
     """Return a figure as a plot; ``names`` (gid of a line -> name) are shown when the pointer is on the line."""
     from matplotlib import rc_context  # noqa: PLC0415 - slow to import
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 - as above
 
     if figure.axes[0].get_legend_handles_labels()[1]:
         # Above the axes: it covers no bar and no curve.
@@ -113,6 +114,10 @@ def as_plot(name: str, title: str, alt: str, figure: Any, names: Mapping[str, st
     buffer = io.StringIO()
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "lvlm-ad", "font.family": "sans-serif"}
     with rc_context(style), any_script():
+        # A figure without a layout engine is drawn once; with one, savefig would draw it twice.
+        FigureCanvasSVG(figure)
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine(None)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
     svg = text[text.index("<svg") :]
