@@ -231,4 +231,5 @@ def test_a_feed_is_linked_from_every_page(site):
     for name, page in pages.items():
         assert any(link.endswith("feeds/leaderboard.json") for link in page.links), name
     assert "exports/evaluation-tables.json" in pages["index.html"].links
+    assert 'type="application/feed+json" href="feeds/runs.json"' in (site / "index.html").read_text()
     assert json.loads((site / "feeds" / "leaderboard.json").read_text())["groups"]
