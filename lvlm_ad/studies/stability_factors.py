@@ -148,6 +148,7 @@ def position_figures(readings: Readings, seed: int) -> PositionFigures:
         range=Number.of(found.adjusted_range),
         slope=Number.of(found.slope),
         p_value=found.p_value,
+        adjusted_p_value=found.adjusted_p_value,
     )
 
 

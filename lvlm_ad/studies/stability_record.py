@@ -158,7 +158,10 @@ class PositionFigures(Record):
     slope: Number
     """Change of the frequency from one number to the next."""
     p_value: Fraction | None
-    """The probability of such a range if numbers do not matter, from 999 shuffles: 0.001 means at most that."""
+    """The probability, if numbers do not matter, of such a range of effects that are not adjusted for few numberings,
+    from 999 shuffles: 0.001 means at most that."""
+    adjusted_p_value: Fraction | None = None
+    """The same of ``range``; None also in studies of versions that did not test it."""
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
@@ -168,10 +171,11 @@ class PositionFigures(Record):
 
     @property
     def chance(self) -> str:
-        """The p-value in words, such as "0.023"; empty without one."""
-        if self.p_value is None:
+        """The p-value of ``range`` in words, such as "0.023"; empty without one."""
+        p_value = self.adjusted_p_value
+        if p_value is None:
             return ""
-        return f"{self.p_value:.3f}" if self.p_value > 1 / (SHUFFLES + 1) else f"at most {self.p_value:.3f}"
+        return f"{p_value:.3f}" if p_value > 1 / (SHUFFLES + 1) else f"at most {p_value:.3f}"
 
 
 class StabilityFigures(Record):

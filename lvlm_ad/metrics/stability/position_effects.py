@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["two_way_effects"]
+__all__ = ["effects_of_sides", "two_way_effects"]
 
 
 def two_way_effects(
@@ -41,32 +41,49 @@ def two_way_effects(
         >>> two_way_effects([place], [(place == 2).astype(float)], 3)[0].round(3).tolist()  # number 3 is always named
         [-0.333, -0.333, 0.667]
     """
-    parts = [_normal_equations(place, marked, size) for place, marked in zip(places, named, strict=True)]
-    matrix, right = (np.sum([one[at] for one in parts], axis=0) for at in (0, 1))
-    seen = np.sum([one[2] for one in parts], axis=0)
-    without = [_solved(matrix - own, right - side, seen - times) for own, side, times in parts]
-    return _solved(matrix, right, seen), np.array(without)
+    parts = [(*_normal_matrix(one, size), _side(one, marked, size)) for one, marked in zip(places, named, strict=True)]
+    matrix, seen, side = (np.sum([one[at] for one in parts], axis=0) for at in range(3))
+    without = [_solved(matrix - own, side - right, seen - times) for own, times, right in parts]
+    return _solved(matrix, side, seen), np.array(without)
 
 
-def _normal_equations(
-    place: NDArray[np.intp], named: NDArray[np.float64], size: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return an image's normal equations with its regions eliminated, and how often each number occurs."""
-    has = (place[:, :, None] == np.arange(size)).astype(np.float64)
-    times = has.sum(axis=1)
-    right = np.tensordot(has, named, axes=((0, 1), (0, 1))) - times.T @ named.mean(axis=1)
+def effects_of_sides(sides: NDArray[np.float64], places: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+    """Return the effects for several right-hand sides of the normal equations, such as those of shuffled answers.
+
+    Args:
+        sides: float64 ``(S, Q)``: of each number how many regions are named with it, minus what is expected if each
+            region is named as often as it is on average.
+        places: see ``two_way_effects``.
+
+    Returns:
+        float64 ``(S, Q)``, as the first result of ``two_way_effects``.
+    """
+    parts = [_normal_matrix(one, sides.shape[1]) for one in places]
+    matrix, seen = (np.sum([one[at] for one in parts], axis=0) for at in (0, 1))
+    return _solved(matrix, sides, seen)
+
+
+def _normal_matrix(place: NDArray[np.intp], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the matrix of an image's normal equations, its regions eliminated, and how often each number occurs."""
+    times = (place[:, :, None] == np.arange(size)).sum(axis=1).astype(np.float64)
     seen = times.sum(axis=0)
-    return np.diag(seen) - times.T @ times / place.shape[1], right, seen
+    return np.diag(seen) - times.T @ times / place.shape[1], seen
+
+
+def _side(place: NDArray[np.intp], named: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Return the right-hand side of an image's normal equations."""
+    has = (place[:, :, None] == np.arange(size)).astype(np.float64)
+    return np.asarray(np.tensordot(has, named, axes=((0, 1), (0, 1))) - has.sum(axis=1).T @ named.mean(axis=1))
 
 
 def _solved(matrix: NDArray[np.float64], right: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Solve for the effects of the numbers that occur."""
-    found, there = np.full(seen.size, np.nan), np.flatnonzero(seen > 0)
+    """Solve for the effects of the numbers that occur; ``right`` is ``(Q,)``, or ``(S, Q)`` for several at once."""
+    found, there = np.full(right.shape, np.nan), np.flatnonzero(seen > 0)
     matrix = matrix[np.ix_(there, there)]
     # What is left of a sum without one image may be rounding.
     if not there.size or connected_components(np.abs(matrix) > 1e-9, directed=False)[0] > 1:  # noqa: PLR2004
         return found
     # Only differences are determined; adding a constant to all entries chooses the solution whose sum is 0.
-    effects = np.linalg.solve(matrix + 1.0, right[there])
-    found[there] = effects - np.average(effects, weights=seen[there])
+    effects = np.linalg.solve(matrix + 1.0, right[..., there].T).T
+    found[..., there] = effects - np.average(effects, weights=seen[there], axis=-1)[..., None]
     return found

@@ -14,7 +14,7 @@ from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.bootstrap import seeded_generator
 from lvlm_ad.metrics.ranks import RESAMPLES, Rows, critical_value, difference_and_variance
 from lvlm_ad.metrics.stability.measured import ALIKE, SAME, Measured, jackknife
-from lvlm_ad.metrics.stability.position_effects import two_way_effects
+from lvlm_ad.metrics.stability.position_effects import effects_of_sides, two_way_effects
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,9 @@ SHUFFLES = 999
 
 _LEVEL = 0.05
 """With a p-value above it, the interval of the range holds 0."""
+
+_ROUNDING = 1e-9
+"""Ranges that differ by less are equal."""
 
 _NEVER_CHANGES = "numbers never change, so number and place are the same"
 _NOT_COMPARED = "too few numberings: not all numbers were on regions that had others, too"
@@ -49,7 +52,8 @@ class PositionBias:
         adjusted: of each number, its effect beside that of the region, by least squares: unbiased also under few
             numberings, and equal to ``effect`` if every region has every number equally often. See
             ``two_way_effects``. None with a reason if numbers cannot be compared.
-        adjusted_range: largest minus smallest of these, as ``range``.
+        adjusted_range: largest minus smallest of these, as ``range``; judge it by ``adjusted_p_value``.
+        adjusted_p_value: as ``p_value``, of ``adjusted_range``, from the same shuffles; None where that is undefined.
     """
 
     numbers: tuple[int, ...]
@@ -61,6 +65,7 @@ class PositionBias:
     images: int
     adjusted: tuple[Measured, ...]
     adjusted_range: Measured
+    adjusted_p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,10 +96,10 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
     """Compute whether regions are named by their number, from the same images asked under several numberings.
 
     Only this design tells number from place: objects and defects lie somewhere, so a slope under one numbering proves
-    nothing. The test shuffles an image's answers among its numberings; it is exact, also where the regions of one
+    nothing. The tests shuffle an image's answers among its numberings; they are exact, also where the regions of one
     answer depend on each other. Intervals of effects and slope: the jackknife over images. That of the range is from
     the differences of all pairs of effects, since a jackknife of the range itself misses a true range of 0; it holds 0
-    where the p-value is above 0.05.
+    where the p-value of the range is above 0.05.
 
     Args:
         numbers: of each image ``(regions, P)``, the number of each region under each of P numberings. Images may have
@@ -122,7 +127,7 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
     changes = any(one.slope[1] > 0 for one in images)
     effect, extent = _effects(images)
     adjusted, adjusted_extent = _adjusted(images, levels.size)
-    p_value = _p_value(extent.value or 0.0, images, seed) if changes else None
+    p_value, adjusted_p_value = _p_values(extent, adjusted_extent, images, seed) if changes else (None, None)
     return PositionBias(
         tuple(levels.tolist()),
         tuple(frequency.tolist()),
@@ -132,7 +137,8 @@ def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed
         p_value,
         len(images),
         adjusted,
-        _with_zero(adjusted_extent, p_value),
+        _with_zero(adjusted_extent, adjusted_p_value),
+        adjusted_p_value,
     )
 
 
@@ -168,10 +174,10 @@ def _in_order(
 
 def _sums(place: NDArray[np.intp], named: NDArray[np.float64], levels: NDArray[np.int64]) -> _Image:
     """Sum over one image."""
-    _, times = _shares(place, levels.size)
+    shares, times = _shares(place, levels.size)
     ever = (times > 0).astype(np.float64)
     answers, apart = np.arange(named.shape[1]), named - named[:, :1]
-    effect = _crossed(place, apart, levels.size)[answers, answers].sum(axis=0) - apart.mean(axis=1) @ ever
+    effect = _crossed(apart, shares)[answers, answers].sum(axis=0) - apart.mean(axis=1) @ ever
     away = levels[place] - levels[place].mean(axis=1, keepdims=True)
     slope = np.array([(away * (apart - apart.mean(axis=1, keepdims=True))).sum(), (away**2).sum()])
     named_at = np.asarray(np.bincount(place.ravel(), named.ravel(), levels.size), dtype=np.float64)
@@ -185,9 +191,14 @@ def _shares(place: NDArray[np.intp], size: int) -> tuple[NDArray[np.float64], ND
     return has / np.maximum(times, 1)[:, None, :], times
 
 
-def _crossed(place: NDArray[np.intp], apart: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Return ``(P, P, Q)``: the namings with each number if the answer p had been given to the numbering p'."""
-    return np.asarray(np.tensordot(apart, _shares(place, size)[0], axes=(0, 0)))
+def _crossed(apart: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(P, P, Q)``: the weighted namings with each number if the answer p had been given to the numbering p'.
+
+    Args:
+        apart: see ``_Image``.
+        weights: ``(regions, P, Q)``, above 0 only for the number that a region has under a numbering.
+    """
+    return np.asarray(np.tensordot(apart, weights, axes=(0, 0)))
 
 
 def _effects(images: Sequence[_Image]) -> tuple[tuple[Measured, ...], Measured]:
@@ -246,15 +257,29 @@ def _slope(images: Sequence[_Image]) -> Measured:
     return jackknife(float(np.divide(*parts.sum(axis=0))), without)
 
 
-def _p_value(observed: float, images: Sequence[_Image], seed: int) -> float:
-    """Return the share of shuffles whose range is as large as the observed one, which counts as one of them."""
+def _p_values(extent: Measured, adjusted: Measured, images: Sequence[_Image], seed: int) -> tuple[float, float | None]:
+    """Return the p-values of both ranges: the share of shuffles with such a range, the observed one being one of them.
+
+    A shuffle gives an image's answers to other numberings of it, so that a region's mean does not change.
+    """
     draw = np.random.default_rng(seed)
     regions = np.sum([one.regions for one in images], axis=0)
-    sums = np.zeros((SHUFFLES, regions.size))
+    sums, sides = np.zeros((SHUFFLES, regions.size)), np.zeros((SHUFFLES, regions.size))
     for one in images:
-        crossed = _crossed(one.place, one.apart, regions.size)
-        answers = np.arange(len(crossed))
-        own = crossed[answers, answers].sum(axis=0) - one.effect  # what regions have on average does not change
-        sums += crossed[answers, draw.permuted(np.tile(answers, (SHUFFLES, 1)), axis=1)].sum(axis=1) - own
-    ranges = np.ptp((sums / regions)[:, _shared(images)], axis=1)
-    return float(1 + np.count_nonzero(ranges >= observed - SAME)) / (SHUFFLES + 1)
+        shares, times = _shares(one.place, regions.size)
+        means = one.apart.mean(axis=1)
+        answers = np.arange(len(one.apart.T))
+        orders = draw.permuted(np.tile(answers, (SHUFFLES, 1)), axis=1)
+        sums += _crossed(one.apart, shares)[answers, orders].sum(axis=1) - means @ (times > 0)
+        counts = shares * times[:, None, :]
+        sides += _crossed(one.apart, counts)[answers, orders].sum(axis=1) - means @ times
+    shared = _shared(images)
+    plain = _share_as_large(np.ptp((sums / regions)[:, shared], axis=1), extent.value or 0.0)
+    if adjusted.value is None:
+        return plain, None
+    effects = effects_of_sides(sides, [one.place for one in images])
+    return plain, _share_as_large(np.ptp(effects[:, shared], axis=1), adjusted.value)
+
+
+def _share_as_large(ranges: NDArray[np.float64], observed: float) -> float:
+    return float(1 + np.count_nonzero(ranges >= observed - _ROUNDING)) / (SHUFFLES + 1)

@@ -153,6 +153,31 @@ def test_p_values_are_small_no_more_often_than_they_say():
     assert 0.3 <= np.mean(values <= 0.5) <= 0.6  # equal ranges count against the preference
 
 
+def test_the_adjusted_p_value_is_of_the_adjusted_range():
+    """Under few numberings it is small no more often than it says; where nothing is to be adjusted it is the plain one."""
+    draw = np.random.default_rng(5)
+
+    def found():
+        numbers = [np.stack([draw.permutation(8) + 1 for _ in range(3)], axis=1) for _ in range(10)]
+        seen = draw.random((10, 8, 1)) < 0.4  # places differ, numbers do not matter
+        return position_bias(numbers, [(one | (draw.random((8, 3)) < 0.2)).astype(float) for one in seen])
+
+    values = np.array([found().adjusted_p_value for _ in range(150)])
+    assert np.mean(values <= 0.05) <= 0.09
+    assert 0.35 <= np.mean(values <= 0.5) <= 0.65
+    whole = position_bias([cyclic(5)] * 12, [draw.integers(0, 2, (5, 5)) for _ in range(12)])
+    assert whole.adjusted_p_value == pytest.approx(whole.p_value, abs=0.002)  # equal ranges may round apart
+
+
+def test_a_preference_is_significant_under_few_numberings():
+    """A model that names every region with the number 7 has the smallest adjusted p-value, and 0 is not in the interval."""
+    draw = np.random.default_rng(6)
+    numbers = [np.stack([draw.permutation(8) + 1 for _ in range(3)], axis=1) for _ in range(10)]
+    found = position_bias(numbers, [one == 7 for one in numbers])
+    assert found.adjusted_p_value == 0.001
+    assert found.adjusted_range.interval is None or found.adjusted_range.interval[0] > 0
+
+
 def test_a_missing_answer_is_left_out():
     """A column of NaN counts as not asked; an image without any answer does not count."""
     numbers, named = random_images(np.random.default_rng(2), [3] * 6)

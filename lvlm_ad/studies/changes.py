@@ -1,0 +1,96 @@
+"""Changes that a study's sentences choose from: their intervals hold together, so the largest is no find of chance.
+
+A study compares many ways of asking, and its sentences name the largest change. Of 20 changes that are 0 in truth, one
+has a plain 95 % interval without 0. So each interval is widened for the number of all changes that the sentences choose
+from (Bonferroni): with 95 % all of them hold together. *Surely* in a sentence means that this interval excludes 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scipy.special import stdtrit
+
+from lvlm_ad.studies.record import Number
+
+__all__ = ["Change", "changed_points", "together"]
+
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that a sentence may name.
+
+    Attributes:
+        words: what changes, such as "marks (wide)".
+        number: by how much.
+        images: from how many images.
+    """
+
+    words: str
+    number: Number
+    images: int
+
+    @property
+    def size(self) -> float:
+        """How large the change is, without its sign."""
+        return abs(self.number.value or 0.0)
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.least > 0
+
+    @property
+    def least(self) -> float:
+        """How large the change is at least, by its interval; 0.0 without one."""
+        low, high = self.number.interval or (0.0, 0.0)
+        return max(low, -high, 0.0)
+
+    @property
+    def most(self) -> float:
+        """How large the change may be, by its interval; infinite without one."""
+        return float("inf") if self.number.interval is None else max(map(abs, self.number.interval))
+
+
+def together(changes: Sequence[Change]) -> list[Change]:
+    """Return changes with intervals that hold all together with 95 %.
+
+    Student's t with one degree of freedom fewer than images.
+
+    Args:
+        changes: with intervals of 95 % each. Those without an interval, or without a value, stay so.
+
+    Example:
+        >>> one = Change("marks", Number(value=0.04, interval=(0.02, 0.07)), 100)
+        >>> [[round(end, 3) for end in found.number.interval] for found in together([one, one])]
+        [[0.017, 0.074], [0.017, 0.074]]
+    """
+    tested = sum(one.number.interval is not None and one.images > 1 for one in changes)
+    return [_widened(one, tested) for one in changes]
+
+
+def _widened(change: Change, tested: int) -> Change:
+    value, ends = change.number.value, change.number.interval
+    if value is None or ends is None or change.images < 2:  # noqa: PLR2004 - one image has no spread
+        return replace(change, number=change.number.model_copy(update={"interval": None}))
+    freedom = change.images - 1
+    factor = float(stdtrit(freedom, 1 - _LEVEL / (2 * tested)) / stdtrit(freedom, 1 - _LEVEL / 2))
+    low, high = (value + factor * (end - value) for end in ends)
+    return replace(change, number=change.number.model_copy(update={"interval": (low, high)}))
+
+
+def changed_points(number: Number) -> str:
+    """Write a change of a fraction in points with its interval, or say that it has none.
+
+    Example:
+        >>> changed_points(Number(value=0.021, interval=(0.003, 0.039))), changed_points(Number(value=-0.1))
+        ('+2.1 points [+0.3, +3.9]', '-10.0 points (too few images for an interval)')
+    """
+    if number.interval is None:
+        ends = " (too few images for an interval)"
+    else:
+        ends = f" [{', '.join(f'{100 * end:+z.1f}' for end in number.interval)}]"
+    return f"{100 * (number.value or 0.0):+z.1f} points{ends}"
