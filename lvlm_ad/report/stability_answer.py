@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lvlm_ad.studies.stability_verdict import WANTED
+from lvlm_ad.studies.stability_changes import OtherWays
+from lvlm_ad.studies.stability_verdict import WANTED, asked_twice, difference_half_width
 
 if TYPE_CHECKING:
     from lvlm_ad.studies import StabilityFigures
@@ -22,32 +23,24 @@ class Check:
 
     Attributes:
         reason: the reason.
-        points: how large a difference of image AUROC it can cause, in percentage points; None: unknown.
-        passed: whether that is too small to cause the difference that is to be told; None: unknown.
-        meaning: what the number of points means, or why there is none.
+        passed: whether it is too small to cause the difference that is to be told; None: unknown.
+        words: how large a difference of image AUROC it can cause, or why that is unknown.
         advice: what to do if it can cause that difference.
     """
 
     reason: str
-    points: float | None
     passed: bool | None
-    meaning: str
+    words: str
     advice: str
 
 
 def stability_checks(figures: StabilityFigures) -> list[Check]:
     """Compare each reason with the difference that is to be told, by the limits of the study's verdict."""
-    sampling, lacking = figures.auroc.sampling, _lacking(figures)
+    lacking = _lacking(figures)
     return [
         _again(figures.auroc, lacking),
-        _otherwise(figures.auroc, lacking),
-        Check(
-            "Asked about other images",
-            _in_points(sampling),
-            None if sampling is None else sampling <= WANTED,
-            lacking or _NO_INTERVAL if sampling is None else "up or down, by the 95 % interval",
-            "Ask about more images, and ask both versions about the same ones.",
-        ),
+        _otherwise(figures.auroc, OtherWays.of(figures), lacking),
+        _other_images(figures.auroc, lacking),
     ]
 
 
@@ -58,41 +51,48 @@ def _lacking(figures: StabilityFigures) -> str:
 
 
 def _again(noise: AurocNoise, lacking: str) -> Check:
-    size, passed, meaning = noise.asking, None, "95 of 100 differences between two times are smaller"
-    if size is None:
-        meaning = lacking or "the base was not answered twice"
-    elif size >= WANTED:
-        passed = False
-    elif noise.sampling is None:
-        meaning = _NO_INTERVAL
-    elif not size and not _enough(noise):
-        meaning = "no answer changed, but these images are too few to show that none does"
+    passed: bool | None = None
+    if noise.asking is None:
+        words = lacking or "the base was not answered twice"
     else:
-        passed = True
+        words = asked_twice(noise.asking)
+        if noise.asking >= WANTED:
+            passed = False
+        elif noise.sampling is None:
+            words = f"{words}; {_NO_INTERVAL}"
+        elif not noise.asking and not _enough(noise):
+            words = f"{words}, but these images are too few to show that it never does"
+        else:
+            passed = True
     advice = "Join several answers about each image, or lower the temperature."
-    return Check("Asked again, the same question", _in_points(size), passed, meaning, advice)
+    return Check("Asked again, the same question", passed, words, advice)
 
 
-def _otherwise(noise: AurocNoise, lacking: str) -> Check:
-    size, passed = (noise.factor if noise.proven is None else noise.proven), None
-    if size is None:
-        meaning = lacking or "nothing else was varied and answered"
-    elif noise.proven is not None:
-        meaning = f"the most of what was tried: {noise.proven_level}"
-        passed = False if size >= WANTED else (True if _enough(noise) else None)
-    elif _enough(noise) and size < WANTED:
-        meaning, passed = "the most of what was tried", True
+def _otherwise(noise: AurocNoise, ways: OtherWays, lacking: str) -> Check:
+    passed: bool | None = None
+    words = ways.words or lacking or "nothing else was varied and answered"
+    if ways.least >= WANTED:
+        passed = False
+    elif (farthest := ways.farthest) is not None and farthest.most < WANTED and _enough(noise):
+        passed = True
+    return Check("Asked in another way", passed, words, "Ask both versions in exactly the same way.")
+
+
+def _other_images(noise: AurocNoise, lacking: str) -> Check:
+    half = difference_half_width(noise)
+    if half is None or noise.sampling is None:
+        passed, words = None, lacking or _NO_INTERVAL
     else:
-        meaning = "the most of what was tried, which may be chance; more images would tell"
-    return Check(
-        "Asked in another way", _in_points(size), passed, meaning, "Ask both versions in exactly the same way."
-    )
+        passed = half <= WANTED
+        words = (
+            f"image AUROC of one version is known to ±{100 * noise.sampling:.1f} points, and the difference of two that "
+            f"are asked about different images to ±{100 * half:.1f}"
+        )
+    advice = "Ask about more images, and ask both versions about the same ones."
+    return Check("Asked about other images", passed, words, advice)
 
 
 def _enough(noise: AurocNoise) -> bool:
     """Whether the images suffice to show that a change is small."""
-    return noise.sampling is not None and noise.sampling <= WANTED
-
-
-def _in_points(fraction: float | None) -> float | None:
-    return None if fraction is None else 100 * fraction
+    half = difference_half_width(noise)
+    return half is not None and half <= WANTED

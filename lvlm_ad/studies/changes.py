@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from lvlm_ad.studies.record import Number
 
-__all__ = ["Change", "changed_points", "together"]
+__all__ = ["Change", "changed_points", "simultaneous"]
 
 _LEVEL = 0.05
 
@@ -55,17 +55,17 @@ class Change:
         return float("inf") if self.number.interval is None else max(map(abs, self.number.interval))
 
 
-def together(changes: Sequence[Change]) -> list[Change]:
+def simultaneous(changes: Sequence[Change]) -> list[Change]:
     """Return changes with intervals that hold all together with 95 %.
 
     Student's t with one degree of freedom fewer than images.
 
     Args:
-        changes: with intervals of 95 % each. Those without an interval, or without a value, stay so.
+        changes: of fractions, with intervals of 95 % each. Those without an interval, or without a value, stay so.
 
     Example:
         >>> one = Change("marks", Number(value=0.04, interval=(0.02, 0.07)), 100)
-        >>> [[round(end, 3) for end in found.number.interval] for found in together([one, one])]
+        >>> [[round(end, 3) for end in found.number.interval] for found in simultaneous([one, one])]
         [[0.017, 0.074], [0.017, 0.074]]
     """
     tested = sum(one.number.interval is not None and one.images > 1 for one in changes)
@@ -78,7 +78,7 @@ def _widened(change: Change, tested: int) -> Change:
         return replace(change, number=change.number.model_copy(update={"interval": None}))
     freedom = change.images - 1
     factor = float(stdtrit(freedom, 1 - _LEVEL / (2 * tested)) / stdtrit(freedom, 1 - _LEVEL / 2))
-    low, high = (value + factor * (end - value) for end in ends)
+    low, high = (min(max(value + factor * (end - value), -1.0), 1.0) for end in ends)
     return replace(change, number=change.number.model_copy(update={"interval": (low, high)}))
 
 

@@ -16,6 +16,7 @@ from lvlm_ad.studies.pricing import total_price
 from lvlm_ad.studies.readings import Readings
 from lvlm_ad.studies.record import LeftOut, Study, study_record
 from lvlm_ad.studies.runner import forecast_study, run_study
+from lvlm_ad.studies.stability_changes import OtherWays
 from lvlm_ad.studies.stability_design import StabilityDesign, stability_design
 from lvlm_ad.studies.stability_figures import stability_figures
 from lvlm_ad.studies.stability_levels import factor_levels
@@ -96,9 +97,10 @@ def study_stability(
     readings = Readings.of(results)
     with StudyMaps.opened(readings) as maps:
         figures = stability_figures(readings, maps, design.cross, threshold, config.seed)
-    sentence = verdict(figures.auroc, Asked.of(results, readings))
+    ways = OtherWays.of(figures)
+    sentence = verdict(figures.auroc, Asked.of(results, readings), ways)
     study = study_record(
-        "stability", results, sentence, figures.model_dump(mode="json"), design.left_out, findings(figures)
+        "stability", results, sentence, figures.model_dump(mode="json"), design.left_out, findings(ways)
     )
     study.write(design.study.folder)
     return study

@@ -59,13 +59,15 @@ class AurocNoise(Record):
     asking: Spreading | None
     """95 % of differences between two times of asking are below this."""
     sampling: Spreading | None
-    """Half width of the 95 % interval over the choice of images."""
+    """Half width of the 95 % interval over the choice of images, of one version of the model. That of a difference of two
+    versions asked about different images is 1.4 times as wide."""
     factor: Fraction | None
     """The largest change against the base at a level of any factor, that of asking again included."""
     level: str = ""
     """That level, in words."""
     proven: Fraction | None = None
-    """The largest change whose own 95 % interval excludes 0 and which asking again does not explain; None: no such."""
+    """The largest change whose own 95 % interval excludes 0 and which asking again does not explain; None: no such. Not
+    corrected for the number of levels: the verdict uses the intervals of all levels together."""
     proven_level: str = ""
     """The level of that change, in words."""
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.metrics.stability import images_for_auroc
+from lvlm_ad.studies.changes import changed_points
+from lvlm_ad.studies.stability_changes import OtherWays
 from lvlm_ad.studies.stability_levels import FACTORS
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
     from lvlm_ad.studies.runner import StudyResults
-    from lvlm_ad.studies.stability_record import AurocNoise, StabilityFigures
+    from lvlm_ad.studies.stability_record import AurocNoise
 
-__all__ = ["WANTED", "Asked", "findings", "verdict"]
+__all__ = ["WANTED", "Asked", "asked_twice", "difference_half_width", "findings", "verdict"]
 
 WANTED = 0.02
 """The difference of image AUROC that is to be told: 2 points."""
@@ -71,8 +73,8 @@ class Asked:
         )
 
 
-def verdict(noise: AurocNoise, asked: Asked, wanted: float = WANTED) -> str:
-    """Say in a sentence whether a difference of image AUROC between two versions of a model can be believed.
+def verdict(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float = WANTED) -> str:
+    """Say whether a difference of image AUROC between two versions of a model can be believed.
 
     Two versions may seem to differ for three reasons that are not the versions: they were asked at another time, in
     another way, or about images that happen to suit one of them. The first two are compared with the difference
@@ -81,89 +83,115 @@ def verdict(noise: AurocNoise, asked: Asked, wanted: float = WANTED) -> str:
     Args:
         noise: the errors of image AUROC.
         asked: what the study asked.
+        ways: what other ways of asking change.
         wanted: the difference, in 0..1.
 
     Example:
         >>> from lvlm_ad.studies.stability_record import AurocNoise
         >>> noise = AurocNoise(asking_sd=0.01, asking=0.028, sampling=0.05, factor=None)
-        >>> verdict(noise, Asked(auroc=0.9, good=50, anomalous=50))
-        'Too unstable to tell two versions 2 points apart: asking again changes image AUROC by up to 2.8 points.'
+        >>> print(*verdict(noise, Asked(auroc=0.9, good=50, anomalous=50), OtherWays()).split(": "), sep="\\n")
+        Too unstable to tell two versions 2 points apart
+        asked twice, image AUROC differs by less than 2.8 points in 95 of 100 cases.
     """
-    sentence = _nothing(noise, asked) or _judged(noise, asked, wanted)
+    sentence = _nothing(noise, asked, ways) or _judged(noise, asked, ways, wanted)
     if not asked.missing:
         return sentence
     return f"Incomplete, not all was asked of {_listed(asked.missing)}: {sentence[0].lower()}{sentence[1:]}"
 
 
-def findings(figures: StabilityFigures) -> list[str]:
-    """Say in a sentence which way of asking shifts scores most; nothing without a level that two images answered.
+def findings(ways: OtherWays) -> list[str]:
+    """Say which way of asking surely shifts the mean score most, or that none does; nothing without a shift.
 
-    Example, with a study that was read::
-
-        findings(figures_of(study))
+    Example:
+        >>> from lvlm_ad.studies import Number
+        >>> from lvlm_ad.studies.changes import Change
+        >>> findings(OtherWays(shifts=(Change("marks (wide)", Number(value=0.1, interval=(0.02, 0.18)), 50),)))
+        ['Marks (wide) shifts the mean score by +10.0 points [+2.0, +18.0].']
     """
-    # What one image alone answered says nothing of others.
-    levels = [
-        (one.factor, level)
-        for one in figures.factors
-        for level in one.levels
-        if level.shift.value is not None and level.images > 1
-    ]
-    if not levels:
+    if not ways.shifts:
         return []
-    factor, level = max(levels, key=lambda one: abs(one[1].shift.value or 0.0))
-    value, ends = 100 * (level.shift.value or 0.0), level.shift.interval
-    if not value:
-        return ["No other way of asking shifts scores on average."]
-    interval = f" [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]" if ends else f" (no interval: {level.shift.reason})"
-    return [f"Scores shift most with {factor} ({level.level}): by {value:+.1f} points of 0 to 100{interval}."]
+    if not any(one.size for one in ways.shifts):
+        return ["In this study, no other way of asking shifted the mean score."]
+    count = len(ways.shifts)
+    sure = [one for one in ways.shifts if one.sure]
+    largest = max(sure or ways.shifts, key=lambda one: one.size)
+    points = changed_points(largest.number)
+    if sure:
+        of = f", the largest sure shift of {count}" if count > 1 else ""
+        return [f"{largest.words[0].upper()}{largest.words[1:]} shifts the mean score by {points}{of}."]
+    if count == 1:
+        return [f"No sure shift of the mean score: {points} by {largest.words}."]
+    return [f"No sure shift of the mean score: the largest of {count} is {points} by {largest.words}."]
 
 
-def _nothing(noise: AurocNoise, asked: Asked) -> str:
+def asked_twice(asking: float) -> str:
+    """Say how far image AUROC differs when the same question is asked twice; ``asking`` as in ``AurocNoise``."""
+    if not asking:
+        return "asking again did not change image AUROC in this study"
+    return f"asked twice, image AUROC differs by less than {100 * asking:.1f} points in 95 of 100 cases"
+
+
+def difference_half_width(noise: AurocNoise) -> float | None:
+    """Return the half width of the interval of a difference of two versions that are asked about different images.
+
+    It is that of one version times the root of 2. About the same images it is narrower, but only both versions' answers
+    say by how much. None without an interval.
+    """
+    return None if noise.sampling is None else math.sqrt(2) * noise.sampling
+
+
+def _nothing(noise: AurocNoise, asked: Asked, ways: OtherWays) -> str:
     """Say why nothing can be said; empty if something can."""
     if not asked.good or not asked.anomalous:
         which = "anomalous" if asked.good else "good"
         return f"Nothing can be said of image AUROC: there are no {which} images, and it needs both kinds."
-    if asked.auroc is None or (noise.asking is None and noise.proven is None):
+    if asked.auroc is None or (noise.asking is None and ways.sure is None):
         return "Nothing can be said yet: the base was not answered twice about good and anomalous images."
     return ""
 
 
-def _judged(noise: AurocNoise, asked: Asked, wanted: float) -> str:
+def _judged(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float) -> str:
     """Compare the errors with the difference wanted."""
-    task, change = f"to tell two versions {100 * wanted:g} points apart", _largest_change(noise, asked)
-    few = f"with {asked.images} images, image AUROC has no interval"
-    if noise.sampling is None:
-        return f"Too few images to say whether two versions {100 * wanted:g} points apart can be told: {few}; {change}."
-    if max(noise.asking or 0.0, noise.proven or 0.0) >= wanted:
-        return f"Too unstable {task}: {change}."
-    if noise.sampling > wanted:
-        auroc = min(asked.auroc or 0.0, 0.999)
-        needed = 2 * asked.categories * images_for_auroc(auroc, wanted, asked.categories)
+    apart, change = f"two versions {100 * wanted:g} points apart", _changes(noise, asked, ways)
+    half = difference_half_width(noise)
+    if half is None:
+        each = images_for_auroc(min(asked.auroc or 0.0, 0.999), wanted / math.sqrt(2), asked.categories)
+        fewest = _rounded_up(2 * asked.categories * each)
         return (
-            f"Too few images {task}: {asked.images} give image AUROC to ±{100 * noise.sampling:.1f} points, and about "
-            f"{needed} are needed; so far, {change}."
+            f"Too few images to say whether {apart} can be told: with {asked.images} images, image AUROC has no "
+            f"interval. Ask about {fewest} or more (--images {fewest})."
         )
-    if (noise.factor or 0.0) >= wanted:
+    if (noise.asking or 0.0) >= wanted or ways.least >= wanted:
+        return f"Too unstable to tell {apart}: {change}."
+    if ways.sure is not None and ways.sure.size >= wanted:
+        return f"Perhaps too unstable to tell {apart}: {change}."
+    images = f"{asked.images} images give the difference of two versions to ±{100 * half:.1f} points"
+    if half > wanted:
+        needed = _rounded_up(asked.images * (half / wanted) ** 2)
         return (
-            f"Too few images {task}: another way of asking changes image AUROC by {100 * (noise.factor or 0):.1f} "
-            "points, which may be chance."
+            f"Too few images to tell {apart}: {images} if each is asked about others, and about {needed} give "
+            f"±{100 * wanted:g}; so far, {change}."
         )
-    return f"Stable enough {task}: {change}, and {asked.images} images give it to ±{100 * noise.sampling:.1f} points."
+    if (farthest := ways.farthest) is not None and farthest.most >= wanted:
+        return (
+            f"Too few images to tell {apart}: {farthest.words} may change image AUROC by as much "
+            f"({changed_points(farthest.number)})."
+        )
+    return f"Stable enough to tell {apart}: {change}; {images}, even if each is asked about others."
 
 
-def _largest_change(noise: AurocNoise, asked: Asked) -> str:
-    """Say what changes image AUROC most; a level is named only if its change is more than chance."""
-    asking = "" if noise.asking is None else f"{100 * noise.asking:.1f} points"
-    if noise.proven is not None:
-        # What a level changes includes what asking again changes, so the reader needs both.
-        also = f" (asking again: by up to {asking})" if asking else ""
-        return f"{noise.proven_level} changes image AUROC by {100 * noise.proven:.1f} points{also}"
-    if noise.asking:
-        return f"asking again changes image AUROC by up to {asking}"
-    if noise.factor:
-        return "asking again does not change image AUROC, and no other way of asking surely does"
-    return f"{_listed(asked.varied)} {'do' if len(asked.varied) > 1 else 'does'} not change image AUROC"
+def _changes(noise: AurocNoise, asked: Asked, ways: OtherWays) -> str:
+    """Say what changes image AUROC, asking again and other ways."""
+    if not noise.asking and ways.nothing_changed:
+        return f"{_listed(asked.varied)} did not change image AUROC in this study"
+    again = "" if noise.asking is None else asked_twice(noise.asking)
+    return "; ".join(filter(None, [again, ways.words]))
+
+
+def _rounded_up(images: float) -> int:
+    """Round a number of images up to two digits."""
+    unit = 10 ** max(len(str(math.ceil(images))) - 2, 0)
+    return math.ceil(images / unit) * unit
 
 
 def _listed(names: tuple[str, ...]) -> str:

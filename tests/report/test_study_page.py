@@ -63,27 +63,35 @@ def test_nothing_of_a_stranger_is_markup():
 
 
 @pytest.mark.parametrize(
-    ("asking", "factor", "proven", "sampling", "answers"),
+    ("asking", "change", "interval", "sampling", "answers"),
     [
-        (0.051, 0.06, 0.06, 0.061, (False, False, False)),
-        (0.0, 0.01, None, 0.02, (True, True, True)),
-        (0.001, 0.01, 0.01, 0.02, (True, True, True)),
+        (0.051, 0.06, (0.03, 0.09), 0.061, (False, False, False)),
+        (0.0, 0.01, (-0.005, 0.015), 0.014, (True, True, True)),
+        (0.001, 0.01, (0.005, 0.015), 0.014, (True, True, True)),
+        (0.001, 0.01, (0.005, 0.025), 0.014, (True, None, True)),
         (0.02, None, None, 0.021, (False, None, False)),
-        (0.0, 0.03, None, 0.061, (None, None, False)),
-        (0.01, 0.01, 0.01, 0.061, (True, None, False)),
+        (0.0, 0.03, (-0.01, 0.05), 0.061, (None, None, False)),
+        (0.01, 0.03, (0.01, 0.05), 0.014, (True, None, True)),
+        (0.01, 0.01, (0.005, 0.015), 0.02, (True, None, False)),
         (0.0, 0.0, None, None, (None, None, None)),
         (None, None, None, None, (None, None, None)),
     ],
 )
-def test_the_answer_is_that_of_the_verdict(asking, factor, proven, sampling, answers):
+def test_the_answer_is_that_of_the_verdict(asking, change, interval, sampling, answers):
     """Each reason is held against 2 points by the verdict's own limits; what is unknown is said to be."""
+    from lvlm_ad.studies import Number
+    from lvlm_ad.studies.stability_changes import OtherWays
     from lvlm_ad.studies.stability_verdict import Asked, verdict
 
-    noise = AurocNoise(asking_sd=None, asking=asking, sampling=sampling, factor=factor, proven=proven)
+    noise = AurocNoise(asking_sd=None, asking=asking, sampling=sampling, factor=change)
     figures = StabilityFigures.model_validate(Study.read(FROZEN / "stability").figures)
-    checks = stability_checks(figures.model_copy(update={"auroc": noise}))
+    difference, unknown = Number(value=change, interval=interval), Number(value=None)
+    level = figures.factors[0].levels[0].model_copy(update={"auroc_difference": difference, "shift": unknown})
+    factor = figures.factors[0].model_copy(update={"levels": [level]})
+    figures = figures.model_copy(update={"auroc": noise, "factors": [factor]})
+    checks = stability_checks(figures)
     assert tuple(one.passed for one in checks) == answers
-    sentence = verdict(noise, Asked(0.9, 50, 50))
+    sentence = verdict(noise, Asked(0.9, 50, 50), OtherWays.of(figures))
     assert sentence.startswith("Stable enough") == (None not in answers and all(answers))
     assert sentence.startswith("Too unstable") == (False in answers[:2])
 
