@@ -85,7 +85,7 @@ def _other_images(noise: AurocNoise, lacking: str) -> Check:
     else:
         passed = half <= WANTED
         words = (
-            f"image AUROC of one version is known to ±{100 * noise.sampling:.1f} points, and the difference of two that "
+            f"image AUROC of one version is known to ±{100 * noise.sampling:.1f} points, the difference of two that "
             f"are asked about different images to ±{100 * half:.1f}"
         )
     advice = "Ask about more images, and ask both versions about the same ones."

@@ -7,12 +7,15 @@ from (Bonferroni): with 95 % all of them hold together. *Surely* in a sentence m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from scipy.special import stdtrit
 
-from lvlm_ad.studies.record import Number
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lvlm_ad.studies.record import Number
 
 __all__ = ["Change", "changed_points", "simultaneous"]
 
@@ -64,6 +67,7 @@ def simultaneous(changes: Sequence[Change]) -> list[Change]:
         changes: of fractions, with intervals of 95 % each. Those without an interval, or without a value, stay so.
 
     Example:
+        >>> from lvlm_ad.studies import Number
         >>> one = Change("marks", Number(value=0.04, interval=(0.02, 0.07)), 100)
         >>> [[round(end, 3) for end in found.number.interval] for found in simultaneous([one, one])]
         [[0.017, 0.074], [0.017, 0.074]]
@@ -86,6 +90,7 @@ def changed_points(number: Number) -> str:
     """Write a change of a fraction in points with its interval, or say that it has none.
 
     Example:
+        >>> from lvlm_ad.studies import Number
         >>> changed_points(Number(value=0.021, interval=(0.003, 0.039))), changed_points(Number(value=-0.1))
         ('+2.1 points [+0.3, +3.9]', '-10.0 points (too few images for an interval)')
     """

@@ -1,29 +1,34 @@
-"""The verdict of a grounding study: what it says first in a sentence, and what else it found."""
+"""The verdict of a grounding study: what it says first in a sentence, and what else it found.
+
+All changes that these sentences choose from have intervals that hold together, see ``lvlm_ad.studies.changes``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lvlm_ad.metrics.front import CHANCE
+from lvlm_ad.studies.changes import Change, changed_points, simultaneous
 from lvlm_ad.studies.corruptions import CORRUPTIONS
+from lvlm_ad.studies.record import Number
 from lvlm_ad.studies.wording import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lvlm_ad.studies.grounding_record import (
-        ContaminationFigures,
         CorruptionFigures,
         GroundingFigures,
         MethodFigures,
     )
-    from lvlm_ad.studies.record import Number
 
 __all__ = ["findings", "verdict"]
 
 _STEPS = {
     "division": "cutting the image into regions",
-    "naming": "naming the wrong regions or none",
-    "score": "the scores of named regions",
+    "naming": "defective regions that are not named",
+    "score": "the scores of the named regions, wrong ones included",
 }
 
 
@@ -37,7 +42,7 @@ def verdict(figures: GroundingFigures) -> str:
         'Nothing can be said yet: too few images were answered.'
     """
     first, _ = _said(figures)
-    return _sentence(", and ".join(first) or "nothing can be said yet: too few images were answered")
+    return _sentence("; ".join(first) or "nothing can be said yet: too few images were answered")
 
 
 def findings(figures: GroundingFigures) -> list[str]:
@@ -53,11 +58,70 @@ def findings(figures: GroundingFigures) -> list[str]:
     return [_sentence(one) for one in others]
 
 
+@dataclass(frozen=True)
+class _Changes:
+    """What the sentences choose from, with intervals that hold together.
+
+    Attributes:
+        marks: of image AUROC by marked regions, against the same without marks, or else against the score alone.
+        sizes: of image AUROC at other sizes.
+        drops: of image AUROC by corruptions.
+        blind: image AUROC without the image, minus 0.5.
+        mirrored: of image AUROC on mirrored images.
+    """
+
+    marks: tuple[Change, ...]
+    sizes: tuple[Change, ...]
+    drops: tuple[Change, ...]
+    blind: tuple[Change, ...]
+    mirrored: tuple[Change, ...]
+
+    @classmethod
+    def of(cls, figures: GroundingFigures) -> _Changes:
+        screen = {one.condition: one for one in figures.contamination}
+        blind, mirrored = screen.get("without-image"), screen.get("mirrored")
+        groups = (
+            _mark_changes(figures),
+            [
+                Change(f"{one.level} px", one.change, one.images)
+                for one in figures.resolution
+                if one.condition != "base"
+            ],
+            [Change(one.kind, one.drop, _images_of(one)) for one in figures.corruptions],
+            [] if blind is None else [Change("without the image", _above_chance(blind.auroc), blind.images)],
+            [] if mirrored is None else [Change("mirrored images", mirrored.change, mirrored.images)],
+        )
+        found = iter(simultaneous([one for group in groups for one in group]))
+        return cls(*(tuple(next(found) for _ in group) for group in groups))
+
+
+def _mark_changes(figures: GroundingFigures) -> list[Change]:
+    """Return what marks change, all else being the same if that was asked."""
+    images = {one.condition: one.images for one in figures.methods}
+    found = [one for one in figures.marks if one.auroc.value is not None]
+    alike = [one for one in found if one.against.startswith("regions") or one.against == "base"]
+    words = "marks on the picture" if alike else "a question about marked regions instead of one for a score alone"
+    return [Change(words, one.auroc, images.get(one.condition, 0)) for one in (alike or found)[:1]]
+
+
+def _images_of(one: CorruptionFigures) -> int:
+    """Return how many images a corruption's drop comes from at most."""
+    return min((point.images for point in one.points if point.level in _answered_levels(one)), default=0)
+
+
+def _above_chance(auroc: Number) -> Number:
+    if auroc.value is None or auroc.interval is None:
+        return auroc
+    low, high = auroc.interval
+    return Number(value=auroc.value - CHANCE, interval=(low - CHANCE, high - CHANCE))
+
+
 def _said(figures: GroundingFigures) -> tuple[list[str], list[str]]:
     """Return what the verdict says, and what remains for the findings."""
+    changes = _Changes.of(figures)
     first = [*_places(figures), *_losses(figures)]
-    others = [*_smallest(figures), *_marks(figures), *_resolution(figures)]
-    others += [*_corruptions(figures), *_contamination(figures.contamination)]
+    others = [*_smallest(figures), *_marks(changes), *_resolution(figures, changes)]
+    others += [*_corruptions(figures, changes), *_contamination(changes)]
     return (first, others) if first else (others[:1], others[1:])
 
 
@@ -66,18 +130,18 @@ def _sentence(words: str) -> str:
 
 
 def _places(figures: GroundingFigures) -> Iterator[str]:
-    """Say how many defects are hit."""
+    """Say how many defects are hit, and how much of the normal area is named for that."""
     if (one := _naming(figures)) is not None:
-        yield f"{_percent(one.hits[-1].rate.value or 0.0)} of the defects are hit ({one.method})"
+        named = "" if one.false_share is None else f" and {100 * one.false_share:.0f} % of the normal area is named"
+        yield f"{_percent(one.hits[-1].rate)} of the defects are hit{named} ({one.method})"
 
 
 def _smallest(figures: GroundingFigures) -> Iterator[str]:
     """Say how many of the smallest defects are hit, if defects have several sizes."""
     one = _naming(figures)
     if one is not None and len(one.hits) > 2:  # noqa: PLR2004 - one size and all sizes
-        smallest = one.hits[0]
-        rate = _percent(smallest.rate.value or 0.0)
-        yield f"{rate} of the defects that cover {smallest.size} of the image are hit ({one.method})"
+        rate = _percent(one.hits[0].rate)
+        yield f"{rate} of the defects that cover {one.hits[0].size} of the image are hit ({one.method})"
 
 
 def _naming(figures: GroundingFigures) -> MethodFigures | None:
@@ -85,13 +149,13 @@ def _naming(figures: GroundingFigures) -> MethodFigures | None:
     return next((one for one in figures.methods if one.hits and one.hits[-1].rate.value is not None), None)
 
 
-def _marks(figures: GroundingFigures) -> Iterator[str]:
-    """Say what marks do to image AUROC, all else being the same if that was asked."""
-    found = [one for one in figures.marks if one.auroc.value is not None]
-    alike = [one for one in found if one.against.startswith("regions") or one.against == "base"]
-    if chosen := next(iter((*alike, *found)), None):
-        against = "an unmarked picture" if chosen in alike else "asking for the score alone"
-        yield f"marks change image AUROC by {_points(chosen.auroc)} against {against}"
+def _marks(changes: _Changes) -> Iterator[str]:
+    """Say what marks do to image AUROC."""
+    for one in changes.marks:
+        if one.sure:
+            yield f"image AUROC surely changes by {changed_points(one.number)} with {one.words}"
+        else:
+            yield f"no sure change of image AUROC with {one.words} ({changed_points(one.number)})"
 
 
 def _losses(figures: GroundingFigures) -> Iterator[str]:
@@ -102,52 +166,51 @@ def _losses(figures: GroundingFigures) -> Iterator[str]:
     worst = max(found.steps[1:], key=lambda one: one.lost.value or 0.0)
     total = 1 - (found.steps[-1].value.value or 0.0)
     if total > 0:
-        lost = 100 * (worst.lost.value or 0.0)
-        yield f"pixel AP loses most by {_STEPS[worst.step]} ({lost:.0f} of {100 * total:.0f} points lost)"
+        ends = _whole_ends(worst.lost)
+        lost = f"{_of_hundred(worst.lost.value or 0.0)}{ends} of {_of_hundred(total)} points lost"
+        yield f"the largest loss of pixel AP is by {_STEPS[worst.step]} ({lost})"
 
 
-def _resolution(figures: GroundingFigures) -> Iterator[str]:
-    """Say at which size image AUROC is highest, and whether that is surely better than the base."""
-    points = [one for one in figures.resolution if one.auroc.value is not None]
-    base = next((one for one in points if one.condition == "base"), None)
-    if base is None or len(points) == 1:
+def _resolution(figures: GroundingFigures, changes: _Changes) -> Iterator[str]:
+    """Say which size is surely better than the base, or that none is."""
+    base = next((one.level for one in figures.resolution if one.condition == "base"), None)
+    tried = [one for one in changes.sizes if one.number.value is not None]
+    if base is None or not tried:
         return
-    best = max(points, key=lambda one: one.auroc.value or 0.0)
-    if best.change.interval is not None and best.change.interval[0] > 0:
-        yield f"{best.level} px change image AUROC by {_points(best.change)} against {base.level} px"
+    better = [one for one in tried if one.sure and (one.number.value or 0.0) > 0]
+    best = max(better or tried, key=lambda one: one.number.value or 0.0)
+    points = changed_points(best.number)
+    if better:
+        yield f"{best.words} surely changes image AUROC by {points} against {base} px"
     else:
-        yield f"no other size than {base.level} px is surely better"
+        yield f"no size tried is surely better than {base} px (the best change, at {best.words}: {points})"
 
 
-def _corruptions(figures: GroundingFigures) -> Iterator[str]:
+def _corruptions(figures: GroundingFigures, changes: _Changes) -> Iterator[str]:
     """Say which corruption surely lowers image AUROC most, or that none does, and which ones were not answered."""
     if not figures.corruptions:
         return
-    answered = [one for one in figures.corruptions if one.drop.value is not None]
+    answered = [one for one in changes.drops if one.number.value is not None]
     if not answered:
         yield "what corruptions do is unknown: too few corrupted images were answered"
         return
-    sure = [one for one in answered if one.drop.interval is not None and one.drop.interval[0] > 0]
-    worst = max(answered, key=lambda one: one.drop.value or 0.0)
-    if worst in sure:
-        said = f"of the corruptions, {worst.kind} hurts most ({_drop(worst)})"
-    elif sure:
-        surest = max(sure, key=lambda one: one.drop.value or 0.0)
-        said = f"of the corruptions, {surest.kind} surely lowers image AUROC ({_drop(surest)})"
-    elif (worst.drop.value or 0.0) <= 0:
-        said = _none_lowers(answered)
+    sure = [one for one in answered if one.sure and (one.number.value or 0.0) > 0]
+    worst = max(sure or answered, key=lambda one: one.number.value or 0.0)
+    if sure:
+        several = f", the largest sure drop of {len(answered)}" if len(answered) > 1 else ""
+        said = f"{worst.words} surely lowers image AUROC by {_drop(worst.number)}{several}"
     else:
-        said = f"{_none_lowers(answered, 'surely ')} (the largest drop, of {worst.kind}: {_drop(worst)})"
+        none = _none_lowers([one.words for one in answered])
+        said = f"{none} (the largest drop, by {worst.words}: {_drop(worst.number)})"
     yield "; ".join([said, *_unanswered(figures.corruptions)])
 
 
-def _none_lowers(answered: Sequence[CorruptionFigures], surely: str = "") -> str:
-    """Say that none of the corruptions that were answered lowers image AUROC; they are named unless all were."""
-    kinds = [one.kind for one in answered]
+def _none_lowers(kinds: Sequence[str]) -> str:
+    """Say that none of the corruptions that were answered surely lowers image AUROC; they are named unless all were."""
     if len(kinds) == 1:
-        return f"{kinds[0]} does not {surely}lower image AUROC"
+        return f"{kinds[0]} does not surely lower image AUROC"
     subject = "no corruption" if len(kinds) == len(CORRUPTIONS) else f"none of {together(kinds)}"
-    return f"{subject} {surely}lowers image AUROC"
+    return f"{subject} surely lowers image AUROC"
 
 
 def _unanswered(corruptions: Sequence[CorruptionFigures]) -> Iterator[str]:
@@ -167,30 +230,54 @@ def _answered_levels(one: CorruptionFigures) -> set[int]:
     return {point.level for point in one.points if point.level and 2 * point.images >= base > 0}
 
 
-def _drop(one: CorruptionFigures) -> str:
-    assert one.drop.value is not None  # noqa: S101 - the callers checked it
-    ends = one.drop.interval
-    shown = ", without an interval" if ends is None else " [{:.1f}, {:.1f}]".format(*(100 * end for end in ends))
-    return f"{100 * one.drop.value:.1f} points of image AUROC{shown}"
-
-
-def _contamination(screen: list[ContaminationFigures]) -> Iterator[str]:
-    """Say what is suspicious, or that nothing is."""
-    suspects = [one for one in screen if one.suspicious]
-    for one in suspects:
-        if one.condition == "without-image":
-            yield f"without the image its AUROC is still {one.auroc.value:.2f}, so the text gives answers away"
+def _contamination(changes: _Changes) -> Iterator[str]:
+    """Say what points to answers from somewhere else than the picture, or what was measured without such a sign."""
+    signs, quiet = [], []
+    for one in changes.blind:
+        if one.number.interval is None:
+            quiet.append("without the image: too few answers")
+            continue
+        low, high = (_of_hundred(end + CHANCE) for end in one.number.interval)
+        auroc = f"without the image, image AUROC is {_of_hundred((one.number.value or 0.0) + CHANCE)} % [{low}, {high}]"
+        if one.sure:
+            signs.append(f"{auroc}, not 50 %: something other than the picture tells good from anomalous images")
         else:
-            yield f"mirrored images change image AUROC by {_points(one.change)}, as if images were remembered"
-    if not suspects and any(one.suspicious is False for one in screen):
-        yield "nothing suggests that images are remembered"
+            quiet.append(auroc)
+    for one in changes.mirrored:
+        if one.number.interval is None:
+            quiet.append("mirrored images: too few answers")
+            continue
+        said = f"mirrored images change image AUROC by {changed_points(one.number)}"
+        if one.sure and (one.number.value or 0.0) < 0:
+            signs.append(
+                f"{said}: images that are remembered would explain it, and so would text or parts with a left "
+                "and a right"
+            )
+        else:
+            quiet.append(said)
+    yield from signs
+    if not signs and any(one.number.interval for one in (*changes.blind, *changes.mirrored)):
+        yield f"no sure sign that images are remembered ({'; '.join(quiet)})"
 
 
-def _points(one: Number) -> str:
-    assert one.value is not None  # noqa: S101 - the callers checked it
-    low, high = (f"{100 * end:+z.1f}" for end in one.interval or (0.0, 0.0))
-    return f"{100 * one.value:+z.1f} points" + ("" if low == high else f" [{low}, {high}]")
+def _drop(one: Number) -> str:
+    ends = (
+        ", too few images for an interval" if one.interval is None else f" [{', '.join(map(_in_points, one.interval))}]"
+    )
+    return f"{_in_points(one.value or 0.0)} points{ends}"
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
+def _percent(one: Number) -> str:
+    return f"{_of_hundred(one.value or 0.0)} %{_whole_ends(one)}"
+
+
+def _whole_ends(one: Number) -> str:
+    return "" if one.interval is None else f" [{', '.join(map(_of_hundred, one.interval))}]"
+
+
+def _in_points(value: float) -> str:
+    return f"{100 * value:z.1f}"
+
+
+def _of_hundred(value: float) -> str:
+    return f"{100 * value:z.0f}"

@@ -59,8 +59,8 @@ class AurocNoise(Record):
     asking: Spreading | None
     """95 % of differences between two times of asking are below this."""
     sampling: Spreading | None
-    """Half width of the 95 % interval over the choice of images, of one version of the model. That of a difference of two
-    versions asked about different images is 1.4 times as wide."""
+    """Half width of the 95 % interval over the choice of images, of one version of the model. The interval of a
+    difference of two versions that are asked about different images is 1.4 times as wide."""
     factor: Fraction | None
     """The largest change against the base at a level of any factor, that of asking again included."""
     level: str = ""

@@ -34,25 +34,35 @@ def changed(value, *interval, words="marks (wide)"):
 STILL = changed(0.0, -0.001, 0.001, words="marks (none)")
 
 AGAIN = "asked twice, image AUROC differs by less than 1.0 points in 95 of 100 cases"
+IMAGES = "1000 images give the difference of two versions to ±1.4 points, even if each is asked about others."
+WIDE = "marks (wide) changes image AUROC by"
+STEADY = "asking again did not change image AUROC in this study"
+NONE = "none of 2 other ways of asking surely changes image AUROC"
+SMALL = "the largest change is +0.5 points [-0.5, +1.5] by marks (wide)"
 
 
 @pytest.mark.parametrize(
     ("asking", "changes", "said"),
     [
-        (0.03, (), "Too unstable: asked twice, image AUROC differs by less than 3.0 points in 95 of 100 cases."),
-        (0.01, (changed(-0.03, -0.035, -0.025),), f"Too unstable: {AGAIN}; marks (wide) changes image AUROC by -3.0 "
-         "points [-3.5, -2.5]."),
-        (0.01, (changed(0.03, 0.01, 0.05), STILL), f"Perhaps too unstable: {AGAIN}; marks (wide) changes image AUROC by "
-         "+3.0 points [+1.0, +5.0], the largest sure change of 2."),
-        (0.01, (changed(0.01, 0.005, 0.015), STILL), f"Stable enough: {AGAIN}; marks (wide) changes image AUROC by +1.0 "
-         "points [+0.5, +1.5], the largest sure change of 2; 1000 images give the difference of two versions to ±1.4 "
-         "points, even if each is asked about others."),
-        (0.0, (changed(0.005, -0.005, 0.015), STILL), "Stable enough: asking again did not change image AUROC in this "
-         "study; none of 2 other ways of asking surely changes image AUROC, the largest change is +0.5 points [-0.5, "
-         "+1.5] by marks (wide); 1000 images give the difference of two versions to ±1.4 points, even if each is asked "
-         "about others."),
+        (0.03, (), f"Too unstable: {AGAIN.replace('1.0', '3.0')}."),
+        (0.01, (changed(-0.03, -0.035, -0.025),), f"Too unstable: {AGAIN}; {WIDE} -3.0 points [-3.5, -2.5]."),
+        (
+            0.01,
+            (changed(0.03, 0.01, 0.05), STILL),
+            f"Perhaps too unstable: {AGAIN}; {WIDE} +3.0 points [+1.0, +5.0], the largest sure change of 2.",
+        ),
+        (
+            0.01,
+            (changed(0.01, 0.005, 0.015), STILL),
+            f"Stable enough: {AGAIN}; {WIDE} +1.0 points [+0.5, +1.5], the largest sure change of 2; {IMAGES}",
+        ),
+        (
+            0.0,
+            (changed(0.005, -0.005, 0.015), STILL),
+            f"Stable enough: {STEADY}; {NONE}, {SMALL}; {IMAGES}",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_verdict_is_as_strong_as_the_interval(asking, changes, said):
     """A change beyond 2 points by its whole interval is too much, one beyond by its value alone perhaps."""
     found = verdict(noise(asking), ASKED, OtherWays(changes))
@@ -69,7 +79,7 @@ def test_a_change_that_may_be_large_forbids_stable_enough(change):
 
 
 def test_the_difference_of_two_versions_decides():
-    """Stable enough needs 2 points for the difference of two versions, not for one; the images needed follow from it."""
+    """Stable enough needs ±2 points for the difference of two versions; the images needed follow from it."""
     assert verdict(noise(sampling=0.0141), ASKED, OtherWays()).startswith("Stable enough")
     found = verdict(noise(sampling=0.0195), ASKED, OtherWays((STILL,)))
     assert found.startswith(
@@ -129,7 +139,7 @@ def test_the_largest_sure_shift_is_a_finding():
 
 
 def test_a_shift_that_may_be_chance_is_none():
-    """With a shift whose interval contains 0, the finding says that none is sure, how many there are and the largest."""
+    """Where no interval excludes 0, the finding says so, how many there are, and the largest."""
     one = Change("numbering (no. 1)", Number(value=0.18, interval=(-0.02, 0.38)), 20)
     assert findings(OtherWays(shifts=(one,) * 11)) == [
         "No sure shift of the mean score: the largest of 11 is +18.0 points [-2.0, +38.0] by numbering (no. 1)."
@@ -138,7 +148,7 @@ def test_a_shift_that_may_be_chance_is_none():
 
 @pytest.mark.slow
 def test_a_model_that_answers_at_random_has_no_finding():
-    """Of 200 studies of 20 images under 11 ways of asking, in fewer than 10 % a way of asking surely changes anything."""
+    """Of 200 studies of 20 images under 11 ways of asking, fewer than 10 % have a change that is sure."""
     figures, draw = figures_of(Study.read(FROZEN)), np.random.default_rng(26)
     labels, level = np.arange(20) < 10, figures.factors[0].levels[0]
 

@@ -154,7 +154,7 @@ def test_p_values_are_small_no_more_often_than_they_say():
 
 
 def test_the_adjusted_p_value_is_of_the_adjusted_range():
-    """Under few numberings it is small no more often than it says; where nothing is to be adjusted it is the plain one."""
+    """Under few numberings it is small no more often than it says; under complete ones it is the plain one."""
     draw = np.random.default_rng(5)
 
     def found():
@@ -170,7 +170,7 @@ def test_the_adjusted_p_value_is_of_the_adjusted_range():
 
 
 def test_a_preference_is_significant_under_few_numberings():
-    """A model that names every region with the number 7 has the smallest adjusted p-value, and 0 is not in the interval."""
+    """A model that names every region with the number 7 has the smallest adjusted p-value."""
     draw = np.random.default_rng(6)
     numbers = [np.stack([draw.permutation(8) + 1 for _ in range(3)], axis=1) for _ in range(10)]
     found = position_bias(numbers, [one == 7 for one in numbers])
