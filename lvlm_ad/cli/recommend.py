@@ -48,15 +48,15 @@ def recommend(
     dry_run: shell.DryRun = False,
     json: shell.Json = False,
 ) -> None:
-    """Find out which model and method to take for your images, at a fraction of what asking all of them costs.
+    """Find out which model and method to take for your images, asking no more than the choice needs.
 
     Every model is asked with every method about a few labelled images. Those that are surely worse, or surely not
     better by more than --margin and as dear, are asked no further; the others are asked about twice as many, until one
     is left, the rest are within the margin, or the budget or the images are used up. Answers are shared with bench, and
     the same command continues after an interruption. OUT/studies/NAME gets recommend.json and the runs.
 
-    Exit status: 0 every image answered; 3 a model failed or some answers are missing; 2 bad usage, configuration or
-    data; 130 interrupted, after what can be said so far.
+    Exit status: 0 every question answered; 3 a model failed, some answers are missing, or the budget ended it; 2 bad
+    usage, configuration or data; 130 interrupted, after what can be said so far.
     """
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.studies import RecommendOptions, price_recommend
@@ -113,8 +113,10 @@ def _show(found: Recommendation, folder: Path, *, json: bool) -> None:
     for one in found.candidates:
         if one.reason:
             console.print(escaped(f"{one.name} left: {one.reason}."))
-        if one.answered < one.images:
-            console.print(escaped(f"{one.name}: {one.images - one.answered} images have no usable answer."))
+        if one.unasked:
+            console.print(escaped(f"{one.name}: {one.unasked} of {one.images} images were not asked about."))
+        if unusable := one.images - one.answered - one.unasked:
+            console.print(escaped(f"{one.name}: {unusable} of {one.images} images have no usable answer."))
     if found.stop == "budget":
         console.print("The budget ended it; the same command with a higher --budget continues.")
     shell.say(f"recommendation: {folder}")

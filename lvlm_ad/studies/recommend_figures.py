@@ -12,7 +12,9 @@ from lvlm_ad.metrics.elimination import choice
 from lvlm_ad.metrics.intervals import auroc_interval, class_sizes, mean_auroc_interval
 from lvlm_ad.studies.costs import costs_of
 from lvlm_ad.studies.recommend_record import CandidateRecord, Recommendation, RoundRecord
+from lvlm_ad.studies.recommend_rounds import unasked
 from lvlm_ad.studies.record import Number
+from lvlm_ad.studies.wording import together
 
 if TYPE_CHECKING:
     from lvlm_ad.metrics.elimination import ScoreTable
@@ -32,7 +34,7 @@ def recommendation_of(rounds: Rounds, stop: Stop) -> Recommendation:
     taken = choice(rounds.race, rounds.table, rounds.prices, rounds.margin)
     candidates = [_candidate(rounds, one) for one in range(len(rounds.candidates))]
     price, total = candidates[taken].usd_per_image.value, rounds.images.available
-    asked = sum(one.images for one in candidates)
+    asked = sum(one.images - one.unasked for one in candidates)
     found = Recommendation(
         name=rounds.name,
         sentence="",
@@ -41,13 +43,15 @@ def recommendation_of(rounds: Rounds, stop: Stop) -> Recommendation:
         loss=candidates[taken].loss,
         margin=rounds.margin,
         stop=stop,
-        complete=not rounds.lost and all(one.answered == one.images for one in candidates),
+        complete=stop in {"decided", "images"}
+        and not rounds.lost
+        and all(one.answered == one.images for one in candidates),
         dataset=rounds.images.dataset.name,
         available=len(rounds.images.dataset),
         images=total,
         asked=asked,
         budget_usd=rounds.config.max_cost or 0.0,
-        spent_usd=rounds.spent,
+        spent_usd=rounds.spent if rounds.is_spent_known else None,
         full_run_usd=None if price is None else price * total,
         candidates=candidates,
         rounds=[
@@ -74,7 +78,7 @@ def _candidate(rounds: Rounds, number: int) -> CandidateRecord:
             if drop.reason == "worse"
             else f"not cheaper than {by}, and surely not better by more than {points}"
         )
-    asked = [] if readings is None else [record for record in readings.records[0] if record.status != "unasked"]
+    records = [] if readings is None else readings.records[0]
     run = None if readings is None else readings.runs[0].dir.name
     nothing = Number(value=None, reason="no image was asked about")
     return CandidateRecord(
@@ -84,9 +88,11 @@ def _candidate(rounds: Rounds, number: int) -> CandidateRecord:
         method=one.method,
         image_auroc=nothing if readings is None else _auroc(rounds.table, number),
         usd_per_image=nothing if readings is None else costs_of(readings)["usd"].mean(0),
-        images=len(asked),
-        answered=sum(record.usable for record in asked),
+        images=len(records),
+        answered=sum(record.usable for record in records),
+        unasked=0 if readings is None else unasked(readings),
         loss=rounds.race.loss(number) if number not in rounds.lost else 1.0,
+        failed=number in rounds.lost,
         left_in_round=left,
         reason=reason,
         run=run,
@@ -112,14 +118,17 @@ def _auroc(table: ScoreTable, model: int) -> Number:
 def _sentence(found: Recommendation, taken: CandidateRecord) -> str:
     """Say in a sentence what to take, how sure that is, what was asked and what the full run would cost."""
     margin, loss = f"{100 * found.margin:g} points", f"{100 * found.loss:.1f} points"
+    lost = [one.name for one in found.candidates if one.failed]
     if found.sure:
-        sure = f"sure at 95 % that no candidate is better by more than {margin}"
+        but = f", except perhaps {together(lost)}, which could not be compared" if lost else ""
+        sure = f"sure at 95 % that no candidate is better by more than {margin}{but}"
     elif found.loss >= 1:
         sure = "not sure: there are too few images to compare"
     else:
         sure = f"not sure: at 95 % another one may be better by up to {loss}"
+    spent = "at an unknown cost" if found.spent_usd is None else f"{usd(found.spent_usd)} USD spent"
     full = "unknown" if found.full_run_usd is None else f"about {usd(found.full_run_usd)} USD"
     return (
         f"Take {taken.words} ({sure}). Asked {found.asked} of {len(found.candidates) * found.available} times, "
-        f"{usd(found.spent_usd)} USD spent; a full run on {found.images} images: {full}."
+        f"{spent}; a full run on {found.images} images: {full}."
     )

@@ -39,8 +39,13 @@ class CandidateRecord(Record):
     """How many images it was to be asked about."""
     answered: Count
     """How many of them have a usable answer."""
+    unasked: Count = 0
+    """How many of them the budget left unasked."""
+    failed: bool = False
+    """Whether it could not be asked, or answered too few images; then it is compared with no other candidate."""
     loss: Finite
-    """By how much it is worse than the best candidate at most, surely at 95 % over all rounds."""
+    """By how much it is worse than the best candidate at most, with 95 % over all rounds. Candidates that failed do not
+    count among the others."""
     left_in_round: Count | None = None
     """The round after which it was asked no further; None: asked until the end."""
     reason: str = ""
@@ -67,14 +72,15 @@ class Recommendation(Record):
     choice: str
     """The name of the candidate to take."""
     sure: bool
-    """Whether, at 95 %, no candidate is better than the choice by more than the margin."""
+    """Whether, with 95 %, no candidate is better than the choice by more than the margin, those that failed left out."""
     loss: Finite
-    """By how much the choice is worse than the best candidate at most."""
+    """By how much the choice is worse than the best candidate at most, those that failed left out."""
     margin: Finite
     """Differences up to this do not matter."""
     stop: Stop
     complete: bool
-    """Whether every candidate could be asked, and every question has a usable answer."""
+    """Whether every candidate could be asked, every question has a usable answer, and neither the budget nor Ctrl-C
+    stopped the rounds."""
     dataset: str
     available: Count
     """Labelled images that there are."""
@@ -83,8 +89,8 @@ class Recommendation(Record):
     asked: Count
     """Images asked about, added up over candidates."""
     budget_usd: Amount
-    spent_usd: Amount
-    """Stored answers cost nothing."""
+    spent_usd: Amount | None
+    """Stored answers cost nothing. None: the cost of an answer is unknown."""
     full_run_usd: Amount | None
     """What a bench of the choice on all images costs, if none of it is stored; None: unknown."""
     candidates: list[CandidateRecord]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.recommend_record import Stop
     from lvlm_ad.workers import Workers
 
-__all__ = ["Rounds", "design_of", "round_sizes", "score_table"]
+__all__ = ["Rounds", "design_of", "round_sizes", "score_table", "unasked"]
 
 _FIRST = 20
 """Images of the first round: fewer can tell nothing apart, see ``lvlm_ad.metrics.ranks.z0_max``."""
@@ -102,7 +102,8 @@ class Rounds:
         lost: candidate -> the round in which it failed, and why.
         sizes: the images of each round so far.
         left: the candidates that were left after each round.
-        spent: USD, also on candidates that failed, and before an interruption.
+        spent: USD, also on candidates that failed, and before an interruption; of answers whose cost is known.
+        is_spent_known: whether that is the cost of all answers.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Rounds:
     sizes: list[int] = field(default_factory=list)
     left: list[tuple[int, ...]] = field(default_factory=list)
     spent: float = 0.0
+    is_spent_known: bool = True
 
     def __post_init__(self) -> None:
         """Start with nothing known."""
@@ -161,11 +163,14 @@ class Rounds:
             self.race = after_round(self.race, self.table, self.prices, self.margin, z)
             self.left.append(self.race.left)
             left = ", ".join(self.candidates[one].name for one in self.race.left)
-            self.progress.note(f"Round {len(self.sizes)}, {affordable} images: left {left}.")
-            event("round", study=self.name, images=affordable, left=left, spent=self.spent)
+            stopped = any(map(unasked, self.readings.values()))
+            asked = f"{affordable} images, not all of them asked about" if stopped else f"{affordable} images"
+            self.progress.note(f"Round {len(self.sizes)}, {asked}: left {left}.")
+            spent = self.spent if self.is_spent_known else None
+            event("round", study=self.name, images=affordable, left=left, spent=spent)
             if len(self.race.left) == 1 or all(self.race.loss(one) <= self.margin for one in self.race.left):
                 return "decided"
-            if affordable < size:
+            if affordable < size or stopped:
                 return "budget"
         return "images"
 
@@ -201,7 +206,7 @@ class Rounds:
                 self._lose(one, str(error))
                 continue
             finally:
-                self.spent = series.spent
+                self.spent, self.is_spent_known = series.spent, series.is_spent_known
             if (why := _unusable(found[one])) is not None:
                 self._lose(one, why)
         self.readings |= found
@@ -215,6 +220,11 @@ class Rounds:
         self.lost[candidate] = len(self.sizes) + 1, why
         self.race = self.race.without(candidate)
         self.progress.note(f"{self.candidates[candidate].name} is asked no further: {why}")
+
+
+def unasked(readings: Readings) -> int:
+    """Return how many images the budget left unasked."""
+    return sum(one.status == "unasked" for one in readings.records[0])
 
 
 def _unusable(readings: Readings) -> str | None:

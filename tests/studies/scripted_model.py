@@ -43,6 +43,8 @@ class ScriptedOptions(BackendOptions):
     """A file that gets a line for each question, and when the model is built or closed."""
     refuses: bool = False
     """Whether it refuses every question."""
+    counts: bool = True
+    """Whether it reports its tokens."""
     pause: float = 0.0
     """Seconds before each answer."""
     forbidden: str = ""
@@ -102,7 +104,8 @@ class Scripted:
             named[options.favourite] = 0.7
         self.write(f"{index} {repeat} {hashlib.sha256(repr(asked).encode()).hexdigest()}")
         regions = "".join(f"; region {number}: {one:.2f}" for number, one in named.items())
-        return Answer(f"image anomaly score: {score:.4f}{regions}.", usage=Usage(1000, None, 20))
+        usage = Usage(1000, None, 20) if options.counts else Usage(None, None, None)
+        return Answer(f"image anomaly score: {score:.4f}{regions}.", usage=usage)
 
 
 class Local(Scripted):

@@ -78,6 +78,21 @@ def test_the_budget_holds_over_all_rounds(models, asked):
     assert found.stop == "budget"
     assert found.spent_usd <= budget
     assert 40 < found.asked < 80
+    assert not found.complete
+
+
+def test_a_limit_that_cuts_a_round_is_not_completion(models, lvlm_ad_command):
+    """Without token counts nobody knows the cost: spent is unknown, not 0, what was not asked is said, and exit is 3."""
+    config = models(one={**GOOD, "counts": False}, two={**OTHER, "counts": False})
+    done = lvlm_ad_command("recommend", *options_of(config, 0.1), "--json")
+    assert done.returncode == 3, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["stop"], found["complete"], found["spent_usd"]) == ("budget", False, None)
+    unasked = [one["unasked"] for one in found["candidates"]]
+    assert sum(unasked) > 0
+    assert found["asked"] == sum(one["images"] for one in found["candidates"]) - sum(unasked)
+    assert "times, at an unknown cost; a full run" in found["sentence"]
+    assert "images were not asked about" in done.stderr
 
 
 def test_a_failing_candidate_leaves(models):
@@ -87,6 +102,7 @@ def test_a_failing_candidate_leaves(models):
     assert (found.choice, found.sure, found.complete) == ("good-regions", True, False)
     assert "this model does not take such a question" in found.candidates[0].reason
     assert found.candidates[0].left_in_round == 1
+    assert "except perhaps broken-regions, which could not be compared" in found.sentence
     config = replace(models(broken={**GOOD, "forbidden": "image"}, worse={**GOOD, "forbidden": "image"}), max_cost=1.0)
     with pytest.raises(ConfigError, match="No candidate is left to ask"):
         recommend(config, RecommendOptions(name="all-fail"))
