@@ -24,7 +24,7 @@ def show_efficiency(found: Study, folder: Path, *, json: bool) -> None:
     figures = EfficiencyFigures.model_validate(found.figures)
     words = {one.condition: one.words for one in figures.rows}
     lines = [
-        "Front: the probability of being on the front of image AUROC over USD, with other images.",
+        "Front: of bootstrap samples of the images, the share with it on the front of image AUROC over USD.",
         *_unknown(figures),
         *_steps(figures, words),
         *_zoom(figures, words),
@@ -111,9 +111,11 @@ def _zoom(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[Table |
 
 def _votes(figures: EfficiencyFigures, words: dict[str, str]) -> Iterator[str]:
     """Say what the mean of several answers gives."""
+    from lvlm_ad.studies.changes import changed_points
+
     for one in figures.votes:
         for vote in one.votes[1:]:
-            gain = NONE if vote.gain.value is None else f"{100 * vote.gain.value:+z.1f} points{ends(vote.gain, 100)}"
+            gain = NONE if vote.gain.value is None else changed_points(vote.gain)
             price = f"{vote.k} times the price"
             values = [NONE if of.auroc is None else f"{100 * of.auroc:.1f} %" for of in (one.votes[0], vote)]
             # The combination with one answer shows the first of these answers, which may be better than the others.

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from lvlm_ad.studies import GroundingFigures, Number, Study
     from lvlm_ad.studies.grounding_record import HitFigures, PointFigures
 
-_LOST = {"ideal": "the ground truth", "division": "division", "naming": "naming of regions", "score": "scores"}
+_LOST = {
+    "ideal": "the ground truth",
+    "division": "division",
+    "naming": "regions not named",
+    "score": "scores and wrong regions",
+}
 _SUSPICIOUS = {True: "suspicious", False: "not suspicious", None: ""}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvlm_ad.cli.study_tables import NONE, ends, missing_lines, number, percent, show_study, table
+from lvlm_ad.cli.study_tables import NONE, missing_lines, number, percent, show_study, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +66,8 @@ def _levels_of(one: FactorFigures) -> str:
 
 def _other_figures(figures: StabilityFigures) -> list[str]:
     """Say what has no row: image scores, votes, numbers of regions."""
+    from lvlm_ad.studies.changes import changed_points
+
     again = figures.repeats["all"]
     lines = ["Of a factor: the most flips and the largest map difference of a level against the base; change of AUROC."]
     if again.unstable_fraction is None:
@@ -76,7 +78,7 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
     most = [one for one in figures.votes if one.how == "mean" and one.k > 1]
     if most:
         vote = most[-1]
-        gain = "unknown" if vote.gain.value is None else f"{100 * vote.gain.value:+z.1f} points{ends(vote.gain, 100)}"
+        gain = "unknown" if vote.gain.value is None else changed_points(vote.gain)
         lines.append(f"The mean of {vote.k} answers changes image AUROC by {gain}, at {vote.k} times the price.")
     if figures.positions is not None:
         lines.append(_numbers_line(figures.positions))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.report.plots import DASHED, DEFECT, FONT_SIZE, GOOD, INK, MUTED, as_plot, new_axes
-from lvlm_ad.report.study_plots import SERIES, Bar, Explained, bars, in_words, points
+from lvlm_ad.report.study_plots import SERIES, Bar, Explained, bars, in_words, no_intervals, points
 from lvlm_ad.runs import metric_title
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def _front(front: FrontFigures, rows: Mapping[str, RowFigures]) -> Explained | N
         value, colour = 100 * one.quality, _COLOURS[one.standing]
         if (interval := _interval(rows.get(one.condition), front.metric)) is not None:
             axes.plot([at] * 2, interval, color=colour, linewidth=1.2, solid_capstyle="butt")
-        axes.scatter([at], [value], color=colour, s=26, zorder=3)
+        # Hollow: nobody knows whether it is on the front.
+        face = "none" if one.standing is None else colour
+        axes.scatter([at], [value], edgecolors=colour, facecolors=face, s=26, zorder=3)
         if one in labelled:
             labels.append((at, value, str(labelled.index(one) + 1)))
     _scale(axes, [at for _, at in drawn])
@@ -64,7 +66,7 @@ def _front(front: FrontFigures, rows: Mapping[str, RowFigures]) -> Explained | N
         axes.step([*costs, axes.get_xlim()[1]], [*values, values[-1]], where="post", color=DEFECT, linewidth=1.1)
     words = (
         "Up is better, left is cheaper. The orange line is the front: below it, something is as good and costs no "
-        f"more. Thin lines: where {quality} may lie with other images. Grey: surely not on the front, or hardly ever."
+        "more. Grey: on the front in fewer than 5 % of bootstrap samples of the images; hollow: unknown."
     )
     said = "; ".join(
         f"{_words(rows, one.condition)} {100 * one.quality:.1f} % at {at:.3g}, {_standing(one)}" for one, at in drawn
@@ -125,11 +127,11 @@ def _probabilities(front: FrontFigures, rows: Mapping[str, RowFigures]) -> Expla
     if len(front.rows) < 2 or not entries:  # noqa: PLR2004 - one combination is always on the front
         return None
     quality = metric_title(front.metric)
-    figure, axes = bars([_numbered(place, one) for place, one in enumerate(entries, start=1)], "probability, %")
+    figure, axes = bars([_numbered(place, one) for place, one in enumerate(entries, start=1)], "bootstrap samples, %")
     axes.set_xlim(0, 101)
     words = (
-        f"How sure it is that a combination belongs to the front of {quality} and USD, if other images were drawn: "
-        "blue, above 95 %, belongs to it; of the others the data do not decide. Below 5 % there is no bar."
+        f"In how many bootstrap samples of the images a combination is on the front of {quality} and USD, costs held "
+        f"fixed. Blue: above 95 %. Not drawn: below 5 %, and all but the {_MOST_LABELS} most frequent."
     )
     alt = f"Probability of being on the front of {quality} and USD, in percent: {in_words(entries, 0)}."
     name = f"probability-{front.metric}".replace("_", "-")
@@ -178,7 +180,8 @@ def _closer_looks(pair: PairFigures, place: int, rows: Mapping[str, RowFigures])
     axes.axvline(0, **DASHED)
     words = (
         f"What closer looks gain over one look at the whole image, for all images and by group "
-        f"({_words(rows, pair.first)}). An interval that reaches 0 is no sure gain."
+        f"({_words(rows, pair.first)}). An interval that contains 0 is no sure gain; of 20 groups without a gain, one "
+        "interval excludes 0 by chance."
     )
     alt = f"Gain of image AUROC by closer looks, in points: {in_words(entries)}."
     return Explained(as_plot(f"zoom-{place}", "Where closer looks pay", alt, figure), words)
@@ -203,7 +206,9 @@ def _votes(gains: Sequence[VoteGains], rows: Mapping[str, RowFigures]) -> Explai
         return None
     axes.axhline(0, **DASHED)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    words = "What the mean of several answers gains over one answer. The price grows with the answers."
+    words = (
+        f"What the mean of several answers gains over one answer. The price grows with the answers.{no_intervals(said)}"
+    )
     alt = f"Gain of image AUROC over one answer, in points: {in_words(said)}."
     return Explained(as_plot("votes", "What several answers give", alt, figure), words, tuple(key))
 

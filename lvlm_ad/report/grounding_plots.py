@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["grounding_plots"]
 
 _LOSSES = {
-    "score": ("by the scores", SERIES[4]),
-    "naming": ("by naming", SERIES[1]),
+    "score": ("by scores and wrong regions", SERIES[4]),
+    "naming": ("by regions not named", SERIES[1]),
     "division": ("by the division", SERIES[3]),
 }
 """Step -> what loses, and its colour."""
@@ -63,11 +63,12 @@ def _hits(methods: Sequence[MethodFigures]) -> Explained | None:
         said += [bar for _, bar in drawn]
     if not said:
         return None
-    axes.set_xticks(range(len(sizes)), [tick(size) for size in sizes], rotation=25)
+    most = {size: max(hit.defects for one in shown for hit in one.hits if hit.size == size) for size in sizes}
+    axes.set_xticks(range(len(sizes)), [f"{tick(size)}\nn = {most[size]}" for size in sizes], rotation=25)
     axes.set_ylim(-3, 103)
     words = (
-        "A defect is hit if a place that the answer names holds a part of it. Small defects at the left: where a line "
-        "falls there, the model does not see them."
+        "A defect is hit if a place that the answer names holds a part of it. Small defects are at the left; n: "
+        "defects. Where a line falls, the answers miss them."
     )
     alt = f"Defects hit by their size, in percent: {in_words(said)}."
     return Explained(as_plot("hits", "Which defects are hit", alt, figure), words)
@@ -93,6 +94,7 @@ def _losses(losses: Sequence[LossFigures], metric: str) -> Explained | None:
     if not shown:
         return None
     name = title(metric)
+    lower = name if name.isupper() else f"{name[0].lower()}{name[1:]}"
     figure, axes = new_axes(f"{name}, %", "", size=(4.0, 1.5 + 0.4 * len(shown)))
     said = []
     for row, (one, (reached, lost)) in enumerate(shown):
@@ -112,11 +114,10 @@ def _losses(losses: Sequence[LossFigures], metric: str) -> Explained | None:
     axes.grid(visible=False, axis="y")
     words = (
         "Of a perfect map (100 %): what the model reaches, and what is lost because regions are coarser than defects, "
-        "because the wrong regions or none are named, and because of the scores that they get. Thin line: 95 % "
-        "interval of what is reached."
+        "because defective regions are not named, and by the scores of the named regions, wrong ones included."
     )
     alt = f"{name}, in points: {'; '.join(said)}."
-    return Explained(as_plot(f"losses-{metric}".replace("_", "-"), f"Where {name} is lost", alt, figure), words)
+    return Explained(as_plot(f"losses-{metric}".replace("_", "-"), f"Where {lower} is lost", alt, figure), words)
 
 
 def _known(one: LossFigures) -> tuple[Bar, dict[str, float]] | None:
@@ -157,8 +158,8 @@ def _marks(figures: GroundingFigures) -> Explained | None:
     axes.grid(visible=False, axis="y")
     axes.axvline(0, **DASHED)
     words = (
-        "What borders and numbers on the picture change about the score (0 to 100) of the same image. Good images "
-        "(blue) that score higher with marks are false alarms that the marks cause."
+        "The score (0 to 100) with borders and numbers on the picture, minus that without; against a question for a "
+        "score alone, the question differs, too. Where good images (blue) score higher, marks may cause false alarms."
     )
     alt = f"Change of the image score by marks, in points: {in_words(said)}."
     return Explained(as_plot("marks", "What marks on the picture do", alt, figure), words)
@@ -178,7 +179,8 @@ def _resolution(curve: Sequence[PointFigures]) -> Explained | None:
     if len({one.level for one in curve}) < 2 or not said:  # noqa: PLR2004 - one point is no curve
         return None
     words = (
-        "The same images, shown larger or smaller. Where the line no longer rises, a larger picture only costs more. "
+        "The same images, shown larger or smaller. Where the line rises no further than its intervals, a larger "
+        "picture is unlikely to be worth its price. "
         f"{RESOLUTION_ALONE}"
     )
     alt = f"Image AUROC and pixel AP by the image's side, in percent: {in_words(said)}."

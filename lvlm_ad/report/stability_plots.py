@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, as_plot, new_axes
-from lvlm_ad.report.study_plots import Bar, Explained, bars, in_words, points, tick
-from lvlm_ad.studies.stability_verdict import WANTED
+from lvlm_ad.report.study_plots import Bar, Explained, bars, in_words, no_intervals, points, tick
+from lvlm_ad.studies.stability_verdict import WANTED, difference_half_width
 
 if TYPE_CHECKING:
     from lvlm_ad.studies import Number, StabilityFigures
@@ -40,7 +40,7 @@ def _margins(figures: StabilityFigures) -> Explained | None:
     for one in figures.factors:
         changes = [abs(level.auroc_change) for level in one.levels if level.auroc_change is not None]
         sizes.append((one.factor, max(changes, default=None)))
-    sizes.append((_IMAGES, noise.sampling))
+    sizes.append((_IMAGES, difference_half_width(noise)))
     known = [
         Bar(name, 100 * size, colour=DEFECT if size >= WANTED else GOOD) for name, size in sizes if size is not None
     ]
@@ -51,23 +51,26 @@ def _margins(figures: StabilityFigures) -> Explained | None:
     axes.set_xlim(0, 1.08 * max(_POINTS, *(one.value for one in known)))
     alt = f"How many points of image AUROC each reason can change, against {_POINTS:g} points: {in_words(known)}."
     words = (
-        f"A difference between two versions that is smaller than a bar may have no other cause than this. The dotted "
-        f"line is at {_POINTS:g} points; orange bars reach it."
+        "By how much image AUROC of two versions may differ for another reason than the version. Asking again, and "
+        "other images for each version: 95 % of such differences are smaller. Other ways of asking: the largest change "
+        f"that was seen, which chance makes larger. The dotted line is at {_POINTS:g} points; orange bars reach it."
     )
-    return Explained(as_plot("margins", "What can pass for a difference", alt, figure), words)
+    return Explained(as_plot("margins", "Other causes of a difference", alt, figure), words)
 
 
 def _aurocs(figures: StabilityFigures) -> Explained | None:
     groups = {_REPEATED: figures.metrics.get("image_auroc")}
     groups |= {one.factor: one.metrics.get("image_auroc") for one in figures.factors}
+    # The first of each is the base itself, which the dotted line shows.
     values = {
-        name: [100 * value for value in spread.each if value is not None] for name, spread in groups.items() if spread
+        name: [100 * value for value in spread.each[name != _REPEATED :] if value is not None]
+        for name, spread in groups.items()
+        if spread
     }
     if not values.get(_REPEATED):
         return None
     figure, axes = new_axes("", "image AUROC, %")
     for at, (name, each) in enumerate(values.items()):
-        # The first of each is the base itself.
         axes.scatter([at] * len(each), each, color=GOOD if name == _REPEATED else MUTED, s=22, zorder=3)
     base, half = values[_REPEATED][0], figures.auroc.sampling
     axes.axhline(base, **DASHED)
@@ -80,9 +83,10 @@ def _aurocs(figures: StabilityFigures) -> Explained | None:
     axes.set_xlim(-0.5, len(names) - 0.5)
     shown = "; ".join(f"{name} {', '.join(f'{one:.1f}' for one in each)}" for name, each in values.items())
     interval = "" if half is None else f"; 95 % interval over the choice of images ±{100 * half:.1f}"
+    line = "" if half is None else " The line at the right is the 95 % interval of the base over the choice of images."
     words = (
-        "Each dot is image AUROC, measured once: asked again, and asked in other ways. The line at the right is how "
-        "much it would vary with other images."
+        "Each dot is image AUROC, measured once: asked again (blue), and asked in other ways (grey). The dotted line "
+        f"is the base, against which all others are compared.{line}"
     )
     return Explained(
         as_plot("aurocs", "Image AUROC each time", f"Image AUROC, in percent: {shown}{interval}.", figure), words
@@ -150,12 +154,13 @@ def _positions(place: PositionFigures | None) -> Explained | None:
     points(axes, [number for number, _ in drawn], [bar for _, bar in drawn])
     axes.xaxis.get_major_locator().set_params(integer=True)
     chance = (
-        "" if place.p_value is None else f" Chance alone gives such differences with a probability of {place.chance}."
+        place.chance and f" If numbers did not matter, such differences would have a probability of {place.chance}."
     )
     most = max((bar for _, bar in drawn), key=lambda bar: bar.value)
     words = (
-        "The regions are the same, only their numbers were exchanged: a fair model is at 0 for every number. Above 0 a "
-        f"region is named for its number.{chance}"
+        "The regions are the same, only their numbers were exchanged. A model that ignores numbers is at 0 but for "
+        "chance: one interval in 20 excludes 0. Above 0: regions are named more often with this number."
+        f"{chance}"
     )
     alt = (
         f"How much more often a region is named than on average, by its number, in points: most for number "
@@ -184,7 +189,7 @@ def _votes(votes: Sequence[VoteFigures]) -> Explained | None:
     axes.set_ylim(min(low, -0.5), max(high, 0.5))
     words = (
         "Asking several times and taking the mean or the median of the scores: what is gained over one answer. The "
-        "price grows with the answers."
+        f"price grows with the answers.{no_intervals(said)}"
     )
     alt = f"Gain of image AUROC over one answer, in points: {in_words(said)}."
     return Explained(as_plot("votes", "What several answers give", alt, figure), words)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lvlm_ad.report.plots import Plot
     from lvlm_ad.studies import Number
 
-__all__ = ["SERIES", "Bar", "Explained", "bars", "in_words", "points", "tick"]
+__all__ = ["SERIES", "Bar", "Explained", "bars", "in_words", "no_intervals", "points", "tick"]
 
 _NAME_KEPT = 22
 """Characters of a name beside its bar."""
@@ -97,6 +97,11 @@ def in_words(entries: Sequence[Bar] | Mapping[str, float], digits: int = 1) -> s
     if isinstance(entries, Mapping):
         entries = [Bar(name, value) for name, value in entries.items()]
     return ", ".join(f"{one.name} {one.value:z.{digits}f}{_ends(one, digits)}" for one in entries)
+
+
+def no_intervals(entries: Sequence[Bar]) -> str:
+    """Return a sentence that warns of values without any interval; empty if one has an interval."""
+    return "" if any(one.interval for one in entries) else " There are too few images for intervals."
 
 
 def _ends(one: Bar, digits: int) -> str:

@@ -78,7 +78,7 @@ def auroc_change(readings: Scored, column: int, base: int = 0) -> Number:
     found = mean_auroc_difference(labels, first, second, [_objects(readings, rows) for rows in groups])
     if found.difference is None:
         return Number(value=None, reason="no category has good and anomalous images that are answered both times")
-    reason = "" if found.interval else "fewer than 2 good or 2 defective images"
+    reason = "" if found.interval else "a category has fewer than 2 good or 2 anomalous images"
     return Number(value=found.difference, interval=found.interval, reason=reason)
 
 

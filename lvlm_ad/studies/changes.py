@@ -92,10 +92,10 @@ def changed_points(number: Number) -> str:
     Example:
         >>> from lvlm_ad.studies import Number
         >>> changed_points(Number(value=0.021, interval=(0.003, 0.039))), changed_points(Number(value=-0.1))
-        ('+2.1 points [+0.3, +3.9]', '-10.0 points (too few images for an interval)')
+        ('+2.1 points [+0.3, +3.9]', '-10.0 points (no interval: too few images)')
     """
     if number.interval is None:
-        ends = " (too few images for an interval)"
+        ends = f" (no interval: {number.reason or 'too few images'})"
     else:
         ends = f" [{', '.join(f'{100 * end:+z.1f}' for end in number.interval)}]"
     return f"{100 * (number.value or 0.0):+z.1f} points{ends}"

@@ -1,4 +1,4 @@
-"""What a study asks: one base, and conditions that differ from it in one thing each."""
+"""What a study asks: one base, and conditions that differ from it."""
 
 from __future__ import annotations
 

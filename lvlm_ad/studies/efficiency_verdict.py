@@ -16,7 +16,7 @@ __all__ = ["verdict"]
 
 
 def verdict(rows: Mapping[int, RowFigures], compared: Compared) -> str:
-    """Say in a sentence which combination is best, and which cheaper one is not surely worse.
+    """Say which combination has the highest image AUROC, and which cheaper one is not surely worse.
 
     Best is the highest image AUROC among the combinations whose cost is known, and of equal ones the cheapest; those
     that are equal in both are named together.
@@ -34,13 +34,13 @@ def verdict(rows: Mapping[int, RowFigures], compared: Compared) -> str:
         best, place = max(measured, key=lambda one: compared.values[one[1]])
         equal = [row for row, at in measured if math.isclose(compared.values[at], compared.values[place])]
         times = together([_seconds(row) for row in equal])
-        return f"No price is known; {_shown(*equal)} {'is' if len(equal) == 1 else 'are'} the highest: {times}."
+        return f"No price is known. Highest image AUROC measured: {_shown(*equal)}, {times}."
     sentence, best = _among_priced(priced, compared)
     unpriced = [row for row, at in measured if row.usd_per_image.value is None]
     top = max(unpriced, key=_auroc, default=best)
     if _auroc(top) > _auroc(best):
-        sentence += f"; {_shown(top)} at an unknown price"
-    return f"{sentence}."
+        return f"Highest image AUROC at a known price: {sentence}; {_shown(top)}, at an unknown price, is higher."
+    return f"Highest image AUROC measured: {sentence}."
 
 
 def _among_priced(priced: Sequence[tuple[RowFigures, int]], compared: Compared) -> tuple[str, RowFigures]:
@@ -50,21 +50,20 @@ def _among_priced(priced: Sequence[tuple[RowFigures, int]], compared: Compared) 
     close = [row for row, at in cheaper if not compared.better[place, at]]
     equal = [row for row, at in priced if math.isclose(compared.values[at], compared.values[place])]
     same = [row for row in equal if math.isclose(_usd(row), _usd(best))]
-    sentence = f"{_shown(*same)} for {_dollars(best)} an image"
+    sentence = f"{_shown(*same)}, for {_dollars(best)} an image"
     if not cheaper:
         return f"{sentence}; nothing that was measured is cheaper", best
     if not close:
         return f"{sentence}; everything cheaper is surely worse", best
     other = min(close, key=_usd)
-    also = f"{_shown(other)} for {_dollars(other)} is not surely worse"
-    return f"{sentence}; nothing cheaper is surely as good, but {also}", best
+    return f"{sentence}; for {_dollars(other)}, {_shown(other)}, which is not surely worse", best
 
 
 def _shown(*rows: RowFigures) -> str:
-    """Name combinations with the same image AUROC, and show it."""
+    """Show image AUROC, and name the combinations that have it."""
     value, interval = _auroc(rows[0]), rows[0].image_auroc.interval
     ends = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-    return f"{together([row.words for row in rows])}: image AUROC {100 * value:.1f} %{ends}"
+    return f"{100 * value:.1f} %{ends} by {together([row.words for row in rows])}"
 
 
 def _auroc(row: RowFigures) -> float:

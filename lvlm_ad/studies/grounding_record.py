@@ -58,7 +58,7 @@ class MethodFigures(Record):
 
 
 class MarkFigures(Record):
-    """Scores of a marked picture minus those of the unmarked one, image by image."""
+    """Scores of marked regions minus those of another question about the same image."""
 
     condition: str
     """Where the picture was marked."""
@@ -132,8 +132,9 @@ class ContaminationFigures(Record):
     change: Change
     """Of image AUROC against the base."""
     suspicious: bool | None
-    """without-image: the interval of image AUROC does not contain 0.5, so text alone tells good from anomalous images;
-    mirrored: image AUROC surely falls, as it would if images are remembered. None: undefined, or nothing to suspect."""
+    """without-image: the interval of image AUROC does not contain 0.5, so something other than the picture tells
+    good from anomalous images, or chance (1 in 20); mirrored: the interval of the change lies below 0, as it would if
+    images are remembered, or show text or parts with a left and a right. None: undefined, or nothing to suspect."""
 
 
 class GroundingFigures(Record):

@@ -28,7 +28,7 @@ STEPS = {
 }
 """Steps of a loss, as tables name the maps."""
 
-SCREENS = {"without-image": "without the image", "without-name": "without the object's name", "mirrored": "mirrored"}
+SCREENS = {"without-image": "without the image", "without-name": "without the name", "mirrored": "mirrored"}
 """Conditions of the screen for contamination."""
 
 
@@ -99,11 +99,11 @@ def _marks(figures: GroundingFigures) -> StudyTable:
         for one in figures.marks
     )
     note = (
-        "The marked picture minus the unmarked one, image by image: mean change of the score (points of 0 to 100) for "
-        "good and for anomalous images, and change of image AUROC."
+        "The first minus the second, image by image: mean change of the score (points of 0 to 100) for good and for "
+        "anomalous images, and change of image AUROC. Against the score alone, the question differs, too."
     )
-    heads = ("Marked against unmarked", "Score, good", "Score, anomalous", "Image AUROC")
-    return StudyTable("What marks do", note, heads, rows)
+    heads = ("Marked regions against", "Score, good", "Score, anomalous", "Image AUROC")
+    return StudyTable("Marked regions against other questions", note, heads, rows)
 
 
 def _losses(losses: list[LossFigures]) -> StudyTable:

@@ -261,9 +261,10 @@ def _contamination(changes: _Changes) -> Iterator[str]:
 
 
 def _drop(one: Number) -> str:
-    ends = (
-        ", too few images for an interval" if one.interval is None else f" [{', '.join(map(_in_points, one.interval))}]"
-    )
+    if one.interval is None:
+        ends = f", without an interval: {one.reason or 'too few images'}"
+    else:
+        ends = f" [{', '.join(map(_in_points, one.interval))}]"
     return f"{_in_points(one.value or 0.0)} points{ends}"
 
 

@@ -72,9 +72,10 @@ class Recommendation(Record):
     choice: str
     """The name of the candidate to take."""
     sure: bool
-    """Whether, with 95 %, no candidate is better than the choice by more than the margin, those that failed left out."""
+    """Whether, with 95 %, no candidate is better than the choice by more than the margin. Those that failed do not
+    count."""
     loss: Finite
-    """By how much the choice is worse than the best candidate at most, those that failed left out."""
+    """By how much the choice is worse than the best candidate at most. Those that failed do not count."""
     margin: Finite
     """Differences up to this do not matter."""
     stop: Stop

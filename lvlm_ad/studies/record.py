@@ -153,7 +153,7 @@ class Study(Record):
     """complete: every condition answered every image; capped: --max-cost left some unasked; interrupted: by Ctrl-C;
     incomplete: a condition failed, or answers are unusable."""
     verdict: str
-    """One sentence."""
+    """One sentence or two."""
     findings: list[str] = []
     """What else it found, a sentence each, such as which way of asking shifts scores most."""
     conditions: list[ConditionRecord]

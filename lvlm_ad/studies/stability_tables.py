@@ -37,7 +37,7 @@ def stability_tables(figures: StabilityFigures) -> list[StudyTable]:
 def _repeats(figures: StabilityFigures) -> StudyTable:
     rows = tuple(
         (
-            f"{name} images",
+            "both kinds" if name == "all" else f"{name} images",
             (
                 count(one.images),
                 percent(one.flip_rate),
@@ -102,7 +102,8 @@ def _levels(factors: list[FactorFigures]) -> StudyTable:
     note = (
         "Each way of asking against the base. Image AUROC: its change in points. Flips: how often both disagree on "
         "whether an image is anomalous; the base asked again flips, too. Shifts: mean change of the score, in points "
-        "of 0 to 100. Map difference: mean change of a pixel's score, 0 to 1."
+        "of 0 to 100. Map difference: mean change of a pixel's score, 0 to 1. All are compared with one base: if its "
+        "image AUROC is high or low by chance, all changes share that. One interval in 20 excludes 0 by chance."
     )
     heads = ("Way of asking", "Images", "Image AUROC", "Flips, %", "Shift, good", "Shift, anomalous", "Map difference")
     return StudyTable("Each way of asking", note, heads, rows)
@@ -156,7 +157,7 @@ def _spreads(metrics: dict[str, Spread]) -> StudyTable:
 
 def _positions(place: PositionFigures) -> tuple[StudyTable, StudyTable]:
     """Return how much numbers matter, and the numbers one by one."""
-    p = "" if place.p_value is None else f" Chance alone gives such differences with a probability of {place.chance}."
+    p = place.chance and f" If numbers did not matter, such differences would have a probability of {place.chance}."
     note = (
         f"{place.images} images under {place.numberings} numberings of the same regions. Preference: how much more "
         f"often a region is named when it bears a number than on average, in points.{p}"

@@ -80,7 +80,7 @@ def test_the_better_model_is_named(made):
     sharp, blind = made("sharp", sharpness=0.4), made("blind", sharpness=0.0)
     found = compare_studies(sharp, blind)
     assert row(found, AUROC, "base").sure
-    assert found.verdict.startswith(f"{found.names[0]} is surely better: image AUROC (base)")
+    assert found.verdict.startswith(f"With the base, {found.names[0]} is surely better: image AUROC of")
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_studies_of_grounding_are_compared(grounded):
             assert (hit.first, hit.second) == (first.hits[-1].rate.value, second.hits[-1].rate.value)
     assert row(found, "Defects hit", "regions, marked, 0.5 to 2 % of the image").difference.value > 0
     assert row(found, "Pixel AP lost", "regions, marked, by naming").difference.value < 0
-    assert found.verdict.startswith(f"{found.names[0]} is surely better")
+    assert found.verdict.startswith(f"With regions, marked, {found.names[0]} is surely better")
 
 
 def test_studies_of_efficiency_are_compared(models):
@@ -176,7 +176,7 @@ def test_studies_of_efficiency_are_compared(models):
     words = EfficiencyFigures.model_validate(Study.read(folders[0]).figures).rows[0].words
     assert row(found, AUROC, words).difference.value == 0.0
     assert row(found, "USD per image", words).difference.value == pytest.approx(-0.00102)
-    assert found.verdict.startswith("Which one is better is not decided")
+    assert found.verdict.startswith(f"With {words}, which one is better is not decided: image AUROC of the first study")
 
 
 def test_the_command_prints_a_verdict_and_a_table(made, lvlm_ad_command):

@@ -28,7 +28,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, models):
     done = lvlm_ad_command("study", "efficiency", *options_of(config), *WAYS)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("good with method ")
+    assert lines[0].startswith("Highest image AUROC ")
     assert " USD an image" in lines[0]
     for text in (
         "other with method zoom",

@@ -179,8 +179,8 @@ def test_only_corruptions_that_were_answered_are_named(figures):
     assert found.startswith("Blur does not surely lower image AUROC (the largest drop, by blur: 9.2 points [")
     assert found.endswith("]); dark, noise, jpeg and downscale were not answered.")
     assert said_of(figures, blur=Number(value=0.0), dark=Number(value=-0.1)) == (
-        "None of blur and dark surely lowers image AUROC (the largest drop, by blur: 0.0 points, too few images for an "
-        "interval); noise, jpeg and downscale were not answered."
+        "None of blur and dark surely lowers image AUROC (the largest drop, by blur: 0.0 points, without an "
+        "interval: too few images); noise, jpeg and downscale were not answered."
     )
     assert said_of(figures) == ("What corruptions do is unknown: too few corrupted images were answered.")
 
@@ -191,7 +191,7 @@ def test_a_corruption_lowers_only_if_its_interval_excludes_0(figures):
     kinds = ("blur", "dark", "noise", "jpeg", "downscale")
     assert said_of(figures, **dict.fromkeys(kinds, alone)) == (
         "No corruption surely lowers image AUROC "
-        "(the largest drop, by blur: 5.0 points, too few images for an interval)."
+        "(the largest drop, by blur: 5.0 points, without an interval: too few images)."
     )
     others = dict.fromkeys(kinds[1:], Number(value=0.04, interval=(0.025, 0.055)))
     found = said_of(figures, blur=unsure, **others)

@@ -82,7 +82,7 @@ def test_the_budget_holds_over_all_rounds(models, asked):
 
 
 def test_a_limit_that_cuts_a_round_is_not_completion(models, lvlm_ad_command):
-    """Without token counts nobody knows the cost: spent is unknown, not 0, what was not asked is said, and exit is 3."""
+    """Without token counts the cost is unknown, not 0; what was not asked is said, and the exit status is 3."""
     config = models(one={**GOOD, "counts": False}, two={**OTHER, "counts": False})
     done = lvlm_ad_command("recommend", *options_of(config, 0.1), "--json")
     assert done.returncode == 3, done.stderr

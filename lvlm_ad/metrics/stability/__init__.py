@@ -4,7 +4,7 @@
 and together. ``components`` and ``one_factor`` say where variance comes from, ``shifts`` compares two ways of asking,
 and ``positions`` finds a preference for numbers. ``planning`` says how many images and answers a precision needs.
 
-A model that repeats itself has exactly 0.0 in every figure. Every interval is about the choice of images.
+A model that repeats itself has exactly 0.0 flips, spread and difference. Every interval is about the choice of images.
 """
 
 from lvlm_ad.metrics.stability.components import VarianceComponents, variance_components

@@ -60,7 +60,7 @@ def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
         levels: ``(n, L)``, scores of the same images at each level, asked once.
 
     Returns:
-        Exactly 0.0 everywhere for a model that gives an image the same score always.
+        Variances and shifts are exactly 0.0 for a model that gives an image the same score always.
 
     Raises:
         MetricError: the two are not such tables of the same images.
