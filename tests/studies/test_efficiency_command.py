@@ -35,7 +35,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, models):
         "set price_per_hour",
         "closer looks against regions",
         "good with method regions: the mean of 3 answers changes image AUROC by +0.0 points",
-        "3 times the price (100.0 % with one answer, the mean over all 3 at hand",
+        "at 3 times the price (100.0 % with one",
         "Along the front, good with method regions: ",
         "Not asked: zoom, mean of 3 answers (several answers are averaged with the method regions alone).",
     ):

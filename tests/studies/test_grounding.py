@@ -185,7 +185,7 @@ def test_an_honest_model(grounded):
     study = study_grounding(grounded(noise=0.05), GroundingOptions(40, ("contamination",)))
     screen = GroundingFigures.model_validate(study.figures).contamination
     assert [one.suspicious for one in screen] == [False, None, False]
-    assert study.findings[-1] == "Nothing suggests that images are remembered."
+    assert study.findings[-1].startswith("No sure sign that images are remembered (without the image, image")
     run = study.runs(Path(grounded().out) / "studies" / study.name)["mirrored"]
     assert run.metrics["mean"]["pixel_auroc"] > 0.9
 
@@ -288,4 +288,4 @@ def test_a_text_that_gives_the_label_away(grounded):
     text = figures.contamination[0]
     assert text.auroc.value == pytest.approx(wins.mean())
     assert text.suspicious is True
-    assert study.findings[-1].startswith("Without the image its AUROC is still ")
+    assert study.findings[-1].startswith("Without the image, image AUROC is ")
