@@ -33,11 +33,10 @@ def test_the_verdict_comes_first(lvlm_ad_command, options):
     assert done.returncode == 0, done.stderr
     first, *others = done.stdout.splitlines()
     assert re.match(r"\d+ % \[\d+, \d+\] of the defects are hit and \d+ % of the normal area is named \(reg", first)
-    findings = others[: others.index("")]
-    assert findings
-    assert all(one.startswith("- ") for one in findings)
+    findings = [one for one in others[: others.index("")] if one.startswith("- ")]
+    assert len(findings) > 1
     for text in (
-        "- Nothing suggests",
+        "- No sure sign",
         "normal area named",
         "score of anomalous",
         "by division",
