@@ -123,7 +123,8 @@ def bench(
         workers = stack.enter_context(closing(Workers()))
         # A new folder holds no divisions, so the worker processes that divide start while this one imports the rest.
         # A grid is cut sooner than a process starts.
-        if not (out / "cache.sqlite").exists() and engine == "local" and division in {None, "superpixel"}:
+        named = [division, *(value for key, _, value in (one.partition("=") for one in settings) if key == "division")]
+        if not (out / "cache.sqlite").exists() and engine == "local" and named[-1] in {None, "superpixel"}:
             workers.start("lvlm_ad.metrics.cut", "skimage.segmentation:slic")
 
         from lvlm_ad import evaluate
