@@ -165,7 +165,7 @@ def test_a_very_long_answer_is_read(piece, length):
     """Up to a megabyte of one piece is read like any other answer: no hang, no error; the statement after it counts."""
     text = piece * (length // len(piece))
     assert parse(f"{text}</think>\n\nimage anomaly score: 0.25", N).image == 0.25
-    assert parse(text[: length // 2], N).status in {"partial", "unparsable", "ok"}
+    assert parse(text[:50_000], N).status in {"partial", "unparsable", "ok"}
 
 
 def test_only_the_end_of_a_very_long_answer_is_read():
