@@ -242,7 +242,7 @@ def test_own_maps_are_stretched_to_the_image(ad2, tmp_path):
 def test_the_tree_of_the_specification_gives_its_files(shared, tmp_path):
     """Two objects: exactly the files that the tree expects, for both rows of contrast."""
     make = runpy.run_path(str(shared / "tools" / "mk_layouts.py"))["make"]
-    expected = make(tmp_path / "trees")["ad2"]["upload"]
+    expected = make(tmp_path / "trees", ["ad2"])["ad2"]["upload"]
     data = tmp_path / "trees" / "ad2"
     for split in ("private", "private-mixed"):
         runs = lvlm_ad.bench(models="contrast", data=data, split=split, settings=CELLS, out=tmp_path / "runs")
