@@ -163,7 +163,7 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "outcomes": _outcomes(run),
         "panel": decision_panel(run, decisions),
         "groups": group_tables(metrics),
-        "heading": "Images",
+        "gallery_title": "Images",
         "settings": _settings(run),
     }
 
@@ -297,7 +297,7 @@ def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resample
         "significant": SIGNIFICANT,
         "adjusted": _adjusted(len(comparisons[0].categories), len(comparisons)),
         "resamples": f"{resamples:,}",
-        "heading": "Images, largest differences first",
+        "gallery_title": "Images, largest differences first",
     }
 
 

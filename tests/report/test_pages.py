@@ -57,7 +57,13 @@ def test_a_report_has_every_image_with_its_files(report, kept_run):
             assert (report.parent / "pictures" / name).is_file()
         assert bool(card["truth"]) == card["label"]
     text = report.read_text()
-    for part in (f"{100 * kept_run.metrics['mean']['pixel_auroc']:.1f}", kept_run.manifest.config_hash, "16 of 22"):
+    title = '<h2 id="images">Images</h2>'
+    for part in (
+        f"{100 * kept_run.metrics['mean']['pixel_auroc']:.1f}",
+        kept_run.manifest.config_hash,
+        "16 of 22",
+        title,
+    ):
         assert part in text
 
 
@@ -415,7 +421,7 @@ def test_a_bench_ends_with_a_leaderboard_and_a_report(lvlm_ad_command, small_dat
 @given(st.text())
 def test_data_cannot_end_its_element(text):
     """No text closes the script element or opens another; the browser reads what was written."""
-    page = render("gallery.html", heading="", legend="", cards={"text": text})
+    page = render("gallery.html", gallery_title="", legend="", cards={"text": text})
     block = page.partition('id="data">')[2].partition("</script>")[0]
     assert json.loads(block) == {"text": text}
     assert page.count("<script") == page.count("</script>") == 1
