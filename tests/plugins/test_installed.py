@@ -14,6 +14,7 @@ import pytest
 
 from lvlm_ad.errors import ConfigError, PluginError
 from lvlm_ad.plugins import build, clashes, find_model, load_plugin
+from lvlm_ad.plugins.entries import installed, owner
 from lvlm_ad.presets import preset_names
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,6 +35,20 @@ SCORES = (
 def test_examples_of_our_own_plugins_run(module):
     """Each example in a docstring of backends/ and baselines/ prints what it says."""
     assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_packages_are_read_again_when_a_folder_of_packages_changes(tmp_path, monkeypatch):
+    """A file that a user's folder gains changes nothing; a package that is installed there is found at once."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    before = installed("backend")
+    (tmp_path / "mine.py").write_text("")
+    assert installed("backend") is before
+    package = tmp_path / "later-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: later\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[lvlm_ad.backends]\nlater = later:Later\n")
+    assert [owner(entry) for entry in installed("backend")["later"]] == ["later 1.0"]
+    assert "later" not in installed("method")
 
 
 @pytest.mark.slow
