@@ -203,14 +203,17 @@ class DualPathMethod(WholePictures):
         ]
 
     def text(self, category: str) -> torch.Tensor:
-        """Return the unit vectors of normal and abnormal, float32 ``(2, D)``; the category keeps its data set name."""
+        """Return the unit vectors of normal and abnormal, float32 ``(2, D)``."""
         options = self._options
         name, choose = "mean", mean
         if options.representative == "dbscan":
             name = f"dbscan {options.eps} {options.min_samples}"
             choose = partial(largest_cluster, eps=options.eps, min_samples=options.min_samples)
-        prompts = [ensemble(states, category) for states in (NORMAL, ABNORMAL)]
-        return torch.stack([self._prototypes.get(each, choose, name) for each in prompts])
+        return torch.stack([self._prototypes.get(each, choose, name) for each in self.prompts(category)])
+
+    def prompts(self, category: str) -> list[tuple[str, ...]]:
+        """Return the prompts of normal and of abnormal; the category keeps its data set name."""
+        return [ensemble(states, category) for states in (NORMAL, ABNORMAL)]
 
     def score_squares(self, squares: NDArray[np.uint8], text: torch.Tensor) -> DualPathScores:
         """Score pictures ``(B, side, side, 3)`` by the unit vectors of text, ``(B, 2, D)``, or ``(2, D)`` for all."""

@@ -190,10 +190,13 @@ class Windows(Method):
 
     def text(self, category: str) -> torch.Tensor:
         """Return the unit vectors of normal and anomalous, float32 ``(2, D)``."""
-        name, choose = (category, raw_mean) if self._zqhang else (category.replace("_", " "), mean)
-        templates = _ZQHANG if self._zqhang else TEMPLATES
-        prompts = [ensemble(states, name, templates) for states in (NORMAL, ANOMALOUS)]
-        return torch.stack([self._prototypes.get(each, choose, choose.__name__) for each in prompts])
+        choose = raw_mean if self._zqhang else mean
+        return torch.stack([self._prototypes.get(each, choose, choose.__name__) for each in self.prompts(category)])
+
+    def prompts(self, category: str) -> list[tuple[str, ...]]:
+        """Return the prompts of normal and of anomalous."""
+        name, templates = (category, _ZQHANG) if self._zqhang else (category.replace("_", " "), TEMPLATES)
+        return [ensemble(states, name, templates) for states in (NORMAL, ANOMALOUS)]
 
     def embedded(self, squares: NDArray[np.uint8], *, with_patches: bool) -> Embedded:
         """Embed tiles ``(T, side, side, 3)`` with their windows, in portions that bound the memory."""
