@@ -216,7 +216,7 @@ def test_a_perfect_model_is_outside_the_tolerance(reproduce, endpoint, small_mvt
 def test_a_limit_in_money_is_said_and_continued(reproduce, endpoint, small_mvtec):
     """Images that the limit leaves unasked are counted; the same command with a higher limit asks only the rest."""
     endpoint.reply = KnowsTruth(small_mvtec, found=3, scores=RIGHT)
-    _, printed, _ = reproduce(*gpt_4v(endpoint, small_mvtec, *PRICE, "--max-cost", 0.03))
+    _, printed, _ = reproduce(*gpt_4v(endpoint, small_mvtec, *PRICE, "--max-cost", 0.015))
     (unasked,) = re.findall(r"^\| answers \| open \| of 12: (\d+) unasked;", printed, re.MULTILINE)
     assert len(endpoint.asked) == 12 - int(unasked) > 0
     assert "run the same command with a higher --max-cost to ask the rest" in printed
