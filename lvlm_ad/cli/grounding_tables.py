@@ -44,13 +44,13 @@ def _methods(figures: GroundingFigures) -> Iterator[Table | str]:
     yield rows
     yield "A defect is hit if a named place holds one of its pixels."
     yield ""
-    yield _hits("hits by size", [(one.method, one.hits) for one in figures.methods if one.hits])
+    yield _hits("hits by size of defect", [(one.method, one.hits) for one in figures.methods if one.hits])
     if figures.marks:
         yield ""
-        rows = table("marks", "against", "score of good", "score of anomalous", "image AUROC")
+        rows = table("marked", "against", "score of good, points", "score of anomalous, points", "image AUROC, points")
         words = {one.condition: one.method for one in figures.methods}
         for effect in figures.marks:
-            changes = (_change(effect.good), _change(effect.anomalous), _points(effect.auroc))
+            changes = (_points(effect.good), _points(effect.anomalous), _points(effect.auroc))
             rows.add_row(words[effect.condition], words[effect.against], *changes)
         yield rows
 
@@ -61,7 +61,7 @@ def _losses(figures: GroundingFigures) -> Iterator[Table | str]:
         return
     steps = [one.step for one in figures.losses[0].steps[1:]]
     yield ""
-    rows = table("lost of 100 points", "metric", *(f"by {_LOST[step]}" for step in steps), "left")
+    rows = table("lost of 100 points", "metric", *(f"by {_LOST[step]}" for step in steps), "remaining")
     for one in figures.losses:
         lost = [_plain_points(step.lost) for step in one.steps[1:]]
         left = one.steps[-1].value.value
@@ -87,7 +87,7 @@ def _curves(figures: GroundingFigures) -> Iterator[Table | str]:
         yield rows
         yield RESOLUTION_ALONE
         yield ""
-        yield _hits("hits by size", [(f"{one.level} px", one.hits) for one in figures.resolution])
+        yield _hits("hits by size of defect and image", [(f"{one.level} px", one.hits) for one in figures.resolution])
     if figures.corruptions:
         yield ""
         levels = sorted({point.level for one in figures.corruptions for point in one.points})
@@ -102,11 +102,11 @@ def _curves(figures: GroundingFigures) -> Iterator[Table | str]:
 
 
 def _screen(figures: GroundingFigures) -> Iterator[Table | str]:
-    """Return what an honest model cannot know, or knows as well as ever."""
+    """Return the conditions under which a model that answers from the picture alone would guess, or do as before."""
     if not figures.contamination:
         return
     yield ""
-    rows = table("contamination screen", "image AUROC", "change", "")
+    rows = table("contamination screen", "image AUROC", "change", "verdict")
     for one in figures.contamination:
         name = one.condition.replace("-", " ")
         rows.add_row(name, percent(one.auroc), _points(one.change), _SUSPICIOUS[one.suspicious])
@@ -131,10 +131,6 @@ def _whole(one: Number) -> str:
 def _price(point: PointFigures) -> tuple[str, str]:
     usd = NONE if point.usd_per_image is None else f"{point.usd_per_image:.3g}"
     return usd, NONE if point.seconds is None else f"{point.seconds:.2f}"
-
-
-def _change(one: Number) -> str:
-    return NONE if one.value is None else f"{one.value:+z.3f}{ends(one, 1, 3)}"
 
 
 def _points(one: Number) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @shell.guarded
 def recommend(
-    budget: Annotated[float, typer.Option(min=0, metavar="USD", help="Most that all questions together may cost.")],
+    budget: Annotated[float, typer.Option(min=0, metavar="USD", help="Limit of the cost of all questions.")],
     models: Annotated[
         list[str],
         typer.Option(
@@ -34,7 +34,8 @@ def recommend(
     categories: shell.Categories = [],
     methods: Methods = [],
     margin: Annotated[
-        float, typer.Option(metavar="POINTS", help="Differences in image AUROC, in percent, that do not matter.")
+        float,
+        typer.Option(metavar="POINTS", help="Differences in image AUROC, in percentage points, that do not matter."),
     ] = 2.0,
     name: StudyName = "",
     division: shell.Division = None,
@@ -50,13 +51,14 @@ def recommend(
 ) -> None:
     """Find out which model and method to take for your images, asking no more than the choice needs.
 
-    Every model is asked with every method about a few labelled images. Those that are surely worse, or surely not
-    better by more than --margin and as dear, are asked no further; the others are asked about twice as many, until one
-    is left, the rest are within the margin, or the budget or the images are used up. Answers are shared with bench, and
-    the same command continues after an interruption. OUT/studies/NAME gets recommend.json and the runs.
+    Every model is asked with every method about a few labelled images. A candidate is dropped if another one is surely
+    better, or costs no more and is surely not worse by more than --margin. The others are asked about twice as many
+    images, until one remains, all that remain are within the margin, or the budget or the images are used up. Answers
+    are shared with bench, and the same command continues after an interruption. OUT/studies/NAME gets recommend.json
+    and the runs.
 
     Exit status: 0 every question answered; 3 a model failed, some answers are missing, or the budget ended it; 2 bad
-    usage, configuration or data; 130 interrupted, after what can be said so far.
+    usage, configuration or data; 130 interrupted; what is known so far is shown.
     """
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.studies import RecommendOptions, price_recommend
@@ -82,11 +84,11 @@ def _show_price(price: dict[str, Any], *, json: bool) -> None:
 
     show_price(price, json=json)
     if not json:
-        every = "unknown" if price["all_rounds_usd"] is None else f"about {usd(price['all_rounds_usd'])} USD"
+        every = "an unknown amount" if price["all_rounds_usd"] is None else f"about {usd(price['all_rounds_usd'])} USD"
         rounds = ", ".join(map(str, price["rounds"]))
         shell.show(
-            f"This is the first round. Rounds of {rounds} images, if nobody leaves: {every}; the budget of "
-            f"{usd(price['budget_usd'])} USD caps them."
+            f"This is the first round. All rounds ({rounds} images in all) cost {every} if no candidate is dropped; "
+            f"the budget is {usd(price['budget_usd'])} USD."
         )
 
 
@@ -99,7 +101,7 @@ def _show(found: Recommendation, folder: Path, *, json: bool) -> None:
     console = shell.table_console(shell.BOARD_WIDTH)
     console.print(escaped(found.sentence))
     console.print()
-    rows = table("candidate", "image AUROC", "USD an image", "images", "at most below the best", "left in round")
+    rows = table("candidate", "image AUROC", "USD an image", "images", "below the best by at most", "dropped in round")
     for one in sorted(found.candidates, key=lambda one: (one.name != found.choice, -(one.image_auroc.value or 0.0))):
         rows.add_row(
             escaped(one.words),
@@ -112,13 +114,13 @@ def _show(found: Recommendation, folder: Path, *, json: bool) -> None:
     console.print(rows)
     for one in found.candidates:
         if one.reason:
-            console.print(escaped(f"{one.name} left: {one.reason}."))
+            console.print(escaped(f"{one.name} was dropped: {one.reason}."))
         if one.unasked:
             console.print(escaped(f"{one.name}: {one.unasked} of {one.images} images were not asked about."))
         if unusable := one.images - one.answered - one.unasked:
             console.print(escaped(f"{one.name}: {unusable} of {one.images} images have no usable answer."))
     if found.stop == "budget":
-        console.print("The budget ended it; the same command with a higher --budget continues.")
+        console.print("The budget ended the comparison; the same command with a higher --budget continues.")
     shell.say(f"recommendation: {folder}")
     if json:
         shell.print_json({"dir": str(folder), **found.model_dump(mode="json")})

@@ -27,7 +27,7 @@ def show_stability(found: Study, folder: Path, *, json: bool) -> None:
 
 def _stability_table(figures: StabilityFigures) -> Table:
     """Return a row for asking again and one for each factor."""
-    rows = table("varied", "flip rate", "SD of score", "share of variance", "map difference", "image AUROC")
+    rows = table("varied", "flip rate", "SD of score", "share of variance", "map difference", "image AUROC, points")
     again, noise = figures.repeats["all"], figures.auroc
     rows.add_row(
         "asking again",
@@ -69,12 +69,17 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
     from lvlm_ad.studies.changes import changed_points
 
     again = figures.repeats["all"]
-    lines = ["Of a factor: the most flips and the largest map difference of a level against the base; change of AUROC."]
+    note = (
+        "Asking again: 95 of 100 differences of image AUROC are smaller than ±. Factors: flips and map difference of "
+        "the level with the most, SD with that of asking again, smallest to largest change of image AUROC."
+    )
+    lines = [note]
     if again.unstable_fraction is None:
         lines.append("No image has two usable answers to the same question.")
     else:
-        sides = f"{100 * again.unstable_fraction:.1f} % fell on both sides of the threshold {figures.threshold:g}"
-        lines.append(f"Of {again.images} images asked {again.answers} times, {sides}; ICC {number(again.icc)}.")
+        sides = f"{100 * again.unstable_fraction:.1f} % of the {again.images} images"
+        answers = f"answers on both sides of the threshold {figures.threshold:g} ({again.answers} answers each)"
+        lines.append(f"{sides} had {answers}; ICC {number(again.icc)}.")
     most = [one for one in figures.votes if one.how == "mean" and one.k > 1]
     if most:
         vote = most[-1]
@@ -86,8 +91,8 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
         shown = {
             "images": parts.image,
             parts.factor: parts.condition,
-            "both": parts.interaction,
-            "asking": parts.repeat,
+            f"images and {parts.factor} together": parts.interaction,
+            "asking again": parts.repeat,
         }
         text = ", ".join(f"{name} {number(one.shown, 5)}" for name, one in shown.items())
         lines.append(f"Components of the variance of scores: {text}.")
@@ -98,9 +103,10 @@ def _numbers_line(place: PositionFigures) -> str:
     """Say how much the numbers of regions decide which one is named."""
     if place.range.value is None:
         return f"Numbers: how much naming depends on them is unknown ({place.range.reason})."
-    p = f", p {'' if place.chance.startswith('at') else '= '}{place.chance}" if place.chance else ""
-    reason = f" (no interval: {place.range.reason})" if place.range.reason else ""
+    from lvlm_ad.studies.changes import changed_points
+
+    chance = place.chance and f" If numbers did not matter, this would have a probability of {place.chance}."
     return (
-        f"Numbers: with the same pixels, naming differs by {percent(place.range)} between the numbers that are "
-        f"named most and least for what they are{p}{reason}."
+        "Numbers: with the same pixels, regions are named most often with one number and least often with another; the "
+        f"difference is {changed_points(place.range)}.{chance}"
     )

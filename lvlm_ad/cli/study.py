@@ -21,5 +21,5 @@ def root() -> None:
     """Ask about the same images under several conditions: stability, grounding and price of a model."""
 
 
-for command in (stability, efficiency, show, grounding, compare):
+for command in (stability, grounding, efficiency, compare, show):
     study.command()(command)

@@ -45,16 +45,16 @@ def efficiency(
     dry_run: shell.DryRun = False,
     json: shell.Json = False,
 ) -> None:
-    """Measure what quality costs: every model with every method, image size and number of votes.
+    """Measure what quality costs.
 
-    Each combination is asked about the same images. The study says which ones are worth their price in USD, seconds
-    and tokens, what one more point costs, where closer looks pay, and what votes give. A model of this machine has a
-    price with --set price_per_hour=USD. Answers are shared with bench, and the same command continues after an
-    interruption. The study is written to OUT/studies/NAME: study.json, its page index.html, study.csv, study.tex, and
-    a run for each combination.
+    Every model is asked with every method, image size and number of votes about the same images. The study says which
+    combinations are worth their price in USD, seconds and tokens, what one more point costs, where closer looks pay,
+    and what votes give. A model of this machine has a price with --set price_per_hour=USD. Answers are shared with
+    bench, and the same command continues after an interruption. The study is written to OUT/studies/NAME: study.json,
+    its page index.html, study.csv, study.tex, and a run for each combination.
 
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
-    interrupted, after what can be said so far.
+    interrupted; what is known so far is shown.
     """
     from lvlm_ad.cli.study_run import price_or_run
     from lvlm_ad.studies import EfficiencyOptions, price_efficiency, study_efficiency

@@ -23,8 +23,8 @@ def grounding(
         list[str],
         typer.Option(
             "--part",
-            help="Measure only this: methods, losses, resolution, corruptions or contamination; several with commas. "
-            " [default: all]",
+            help="Measure only this: methods, losses, resolution, corruptions or contamination; may be repeated.  "
+            "[default: all]",
         ),
     ] = [],
     sizes: Annotated[
@@ -32,7 +32,7 @@ def grounding(
         typer.Option(
             "--image-size",
             help="A side of the images in pixels, for resolution; may be repeated.  [default: 384, 512, 768, 1024 and "
-            "2048, as far as images are as large]",
+            "2048, up to the side of the largest image]",
         ),
     ] = [],
     severities: Annotated[
@@ -57,7 +57,7 @@ def grounding(
     dry_run: shell.DryRun = False,
     json: shell.Json = False,
 ) -> None:
-    """Measure whether a model's answers follow what the picture shows, and where quality is lost.
+    """Measure whether answers follow the picture.
 
     The same images are asked about with several methods and pictures (methods), at several sizes (resolution), blurred,
     dark, noisy, compressed and coarse (corruptions), without the image, without the object's name, and mirrored
@@ -66,7 +66,7 @@ def grounding(
     same command continues after an interruption.
 
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
-    interrupted, after what can be said so far.
+    interrupted; what is known so far is shown.
     """
     from lvlm_ad.cli.study_run import price_or_run
     from lvlm_ad.studies import GroundingOptions, price_grounding, study_grounding

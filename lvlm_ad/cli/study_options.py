@@ -11,7 +11,7 @@ from lvlm_ad.cli import shell
 Methods = Annotated[
     list[str], typer.Option("--method", help="Method, or FILE.py with your own; may be repeated.  [default: regions]")
 ]
-StudyImages = Annotated[int, typer.Option(min=2, help="Images, of all categories, good and anomalous.")]
+StudyImages = Annotated[int, typer.Option(min=2, help="Number of images, drawn evenly from categories and labels.")]
 StudyName = Annotated[
     str,
     typer.Option(

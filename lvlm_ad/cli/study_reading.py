@@ -17,9 +17,10 @@ StudyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A study's fold
 
 @shell.guarded
 def show(folder: StudyFolder, json: shell.Json = False) -> None:
-    """Print a study's verdict and figures again, and write its page, CSV and LaTeX anew.
+    """Show a study again.
 
-    Nothing is asked: the numbers are those of study.json.
+    Prints its verdict and figures, and writes its page, CSV and LaTeX anew. Nothing is asked: the numbers are those of
+    study.json.
     """
     from lvlm_ad.studies import Study
 
@@ -33,10 +34,11 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="DIR", help="Another study of the same kind on the same images.")],
     json: shell.Json = False,
 ) -> None:
-    """Compare two studies of one kind on the same images, such as those of two versions of a model.
+    """Compare two studies.
 
-    Shows a verdict and the differences, first minus second, with 95 % intervals. Images are compared one by one where
-    that can be done: an image that is hard for both models does not make their difference uncertain.
+    They are of one kind and about the same images, such as those of two versions of a model. Shows a verdict and the
+    differences, first minus second, with 95 % intervals. Images are compared one by one where that can be done: an
+    image that is hard for both models does not make their difference uncertain.
     """
     from dataclasses import asdict
 

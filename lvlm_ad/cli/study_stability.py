@@ -21,25 +21,35 @@ def stability(
     images: Annotated[
         int | None,
         typer.Option(
-            min=2, help="Images, of all categories, good and anomalous.  [default: 100, or as --questions allows]"
+            min=2,
+            help="Number of images, drawn evenly from categories and labels.  [default: 100, or as --questions allows]",
         ),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=2, help="How often the base is asked; with --questions at most.")] = 3,
+    repeats: Annotated[int, typer.Option(min=2, help="How often the base is asked; with --questions, the most.")] = 3,
     levels: Annotated[int, typer.Option(min=1, help="How many other levels of each factor are asked.")] = 3,
     factors: Annotated[
         list[str],
         typer.Option(
             "--factor",
-            help="Vary only this: paraphrase, numbering, marks, resolution, references, or repeat for nothing else; "
-            "may be repeated.",
+            help="Vary only this: paraphrase, numbering, marks, resolution or references; repeat: vary nothing. May be "
+            "repeated.",
         ),
     ] = [],
-    cross: Annotated[str, typer.Option(metavar="FACTOR", help="Ask each level of this factor --repeats times.")] = "",
+    cross: Annotated[
+        str,
+        typer.Option(
+            metavar="FACTOR",
+            help="Ask each level of this factor --repeats times, to tell its variance from that of asking again.",
+        ),
+    ] = "",
     questions: Annotated[
         int | None, typer.Option(min=4, help="Choose the cheapest design within N questions; see --half-width.")
     ] = None,
     half_width: Annotated[
-        float, typer.Option(help="With --questions: half width wanted for a flip rate of 0.10, above 0 and below 0.5.")
+        float,
+        typer.Option(
+            help="With --questions: half width wanted for the interval of a flip rate of 0.10, above 0 and below 0.5."
+        ),
     ] = 0.05,
     name: StudyName = "",
     method: shell.Method = "regions",
@@ -60,7 +70,7 @@ def stability(
     dry_run: shell.DryRun = False,
     json: shell.Json = False,
 ) -> None:
-    """Measure how far a model's answers depend on asking again and on how it is asked.
+    """Measure how stable answers are.
 
     A base is asked several times, and once at each level of each factor: the wording (paraphrase), the numbers of the
     regions (numbering), how they are drawn (marks), the image's size (resolution), the images shown before
@@ -69,7 +79,7 @@ def stability(
     a run for each condition.
 
     Exit status: 0 every image answered; 3 some answers are missing; 2 bad usage, configuration or data; 130
-    interrupted, after what can be said so far.
+    interrupted; what is known so far is shown.
     """
     from lvlm_ad.cli.study_run import price_or_run
     from lvlm_ad.studies import StabilityOptions, price_stability, study_stability

@@ -28,10 +28,10 @@ def show_price(price: Mapping[str, Any], *, json: bool) -> None:
     if json:
         shell.print_json(price)
         return
-    cost = "unknown" if price["cost_usd"] is None else f"about {price['cost_usd']:.4f} USD"
+    cost = "cost unknown" if price["cost_usd"] is None else f"about {price['cost_usd']:.4f} USD"
     if price["at_most_usd"] is not None:
         cost += f", at most about {price['at_most_usd']:.4f} USD"
-    shared = f"{price['shared']} asked by another condition too, " if price["shared"] else ""
+    shared = f"{price['shared']} shared with another condition, " if price["shared"] else ""
     shell.show(
         f"{price['study']}: {price['images']} images under {len(price['conditions'])} conditions; "
         f"{price['questions']} questions, {price['stored']} already answered, {shared}{price['to_ask']} to ask; {cost}."
@@ -40,8 +40,8 @@ def show_price(price: Mapping[str, Any], *, json: bool) -> None:
         shell.show(f"The cost of {model} is unknown: {reason}.")
     if expected := price.get("precision"):
         shell.show(
-            f"Expected precision: flip rate of 10 % to ±{100 * expected['flip_rate_half_width']:.1f} points; SD of the "
-            f"score to ±{100 * expected['sd_relative_error']:.0f} % (standard error)."
+            f"Expected precision: ±{100 * expected['flip_rate_half_width']:.1f} points (95 % interval) for a flip rate "
+            f"of 10 %; a standard error of {100 * expected['sd_relative_error']:.0f} % for the SD of the score."
         )
     counts = ["questions", "stored", *(["shared"] if price["shared"] else []), "to_ask"]
     shown = table("condition", "level", *(name.replace("_", " ") for name in counts), "USD")
@@ -63,12 +63,15 @@ def show_study(found: Study, folder: Path, parts: Iterable[Table | str], *, json
         json: whether to print ``study.json`` with its folder on stdout.
     """
     console = shell.table_console(shell.BOARD_WIDTH)
-    console.print(escaped(found.verdict))
-    for finding in found.findings:
-        console.print(escaped(f"- {finding}"))
-    console.print()
+    # In a file or a pipe a sentence is one line.
+    whole = not console.is_terminal
+    for sentence in (found.verdict, *(f"- {finding}" for finding in found.findings), ""):
+        console.print(escaped(sentence), soft_wrap=whole)
     for part in parts:
-        console.print(escaped(part) if isinstance(part, str) else part)
+        if isinstance(part, str):
+            console.print(escaped(part), soft_wrap=whole)
+        else:
+            console.print(part)
     shell.say(f"study: {folder}")
     if json:
         shell.print_json({"dir": str(folder), **found.model_dump(mode="json")})

@@ -251,6 +251,6 @@ def _check_prices(models: Sequence[Model], config: RunConfig) -> None:
         price = model.preset.price
         if model.preset.kind == "backend" and (price.price_input is None or price.price_output is None):
             raise ConfigError(
-                f"--max-cost needs a price, but that of {model.preset.name} is unknown. Give it with "
+                f"A limit on the cost needs a price, but that of {model.preset.name} is unknown. Give it with "
                 "--set price_input=... --set price_output=... (USD per million tokens)."
             )

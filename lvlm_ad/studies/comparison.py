@@ -76,7 +76,10 @@ def _check(studies: tuple[Study, Study]) -> None:
     for one in studies:
         figures_of(one)
     if first.kind != second.kind:
-        raise RunError(f"The studies cannot be compared: one is of {first.kind}, the other of {second.kind}.")
+        raise RunError(
+            f"The studies cannot be compared: the first is a study of {first.kind}, the second of {second.kind}. "
+            "Compare two of one kind."
+        )
     if first.fingerprint != second.fingerprint:
         raise RunError(
             "The studies cannot be compared: they did not ask about the same images, but about "
@@ -106,9 +109,9 @@ def _notes(pair: StudyPair, differences: Sequence[StudyDifference]) -> Iterator[
             yield f"The study of {name} is {study.state}: images that one of the two did not answer are left out."
     alone = [one.name for study in pair.studies for one in study.conditions if one.name not in pair.answers.common]
     if alone:
-        yield f"Not asked, or not asked in the same way, in both: {listed(list(dict.fromkeys(alone)))}."
+        yield f"Left out, since the two studies did not ask it alike: {listed(list(dict.fromkeys(alone)))}."
     if not all(one.paired for one in differences):
-        yield "~: not compared image by image, so the interval is most often wider than it need be."
+        yield "~: not compared image by image, so the interval is usually too wide."
     intervals = sum(one.difference.interval is not None for one in differences)
     if intervals > 1:
-        yield f"*: the interval excludes 0. Of {intervals} intervals one in 20 does so by chance where nothing differs."
+        yield f"*: the interval excludes 0. If nothing differed, 1 in 20 would by chance; there are {intervals}."

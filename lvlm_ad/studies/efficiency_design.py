@@ -176,10 +176,10 @@ def _with_votes(methods: Sequence[str], votes: Sequence[int]) -> tuple[list[tupl
         asked = [*((REGIONS, count) for count in sorted({1, *votes})), *asked]
     elif ZOOM in methods:
         asked = [(REGIONS, 1), *asked]
-    reason = "several answers are averaged with the method regions alone"
+    reason = "only answers of --method regions can be averaged"
     left_out = [LeftOut(what=f"{one}, mean of {count} answers", reason=reason) for one in others for count in several]
     if not asked:
-        raise ConfigError(f"--votes {several[0]} is left without a method: {reason}.")
+        raise ConfigError(f"--votes {several[0]} needs --method regions: {reason}.")
     return asked, tuple(left_out)
 
 

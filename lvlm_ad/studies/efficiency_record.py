@@ -66,24 +66,26 @@ class FrontRow(Record):
     reason: str = ""
     """Why it is unknown."""
     on_front: bool | None
-    """Whether none observed is as good, as cheap, and better in one of the two; None without a cost."""
+    """Whether it is on the Pareto front as measured: none that costs no more is better, and none that is as good costs
+    less. None without a cost."""
     possible: bool | None
-    """Whether none is surely better and costs no more."""
+    """Whether no combination is surely better and costs no more."""
     probability: Fraction | None
-    """Of being on the front with other images."""
+    """The share of bootstrap samples of the images in which it is on the front, with costs held fixed."""
     standing: Literal["on", "open", "off"] | None
     """By the probability: off below 0.05, on above 0.95."""
 
 
 class FrontStep(Record):
-    """From one combination on the front to the next dearer one; the first begins at chance and 0."""
+    """From one combination on the front to the next more expensive one; the first begins at chance and 0."""
 
     condition: str
     gain: Change
     """Of the metric; of the first combination: above chance."""
     extra_cost: Finite
     cost_per_point: Number
-    """Of each percentage point. None unless the gain is surely above 0: otherwise it is nothing to divide by."""
+    """Of each percentage point. None unless the gain is surely above 0: divided by a gain that may be 0, a cost means
+    nothing."""
 
 
 class FrontFigures(Record):
@@ -111,7 +113,7 @@ class PairGroup(Record):
     pixel_ap: Change
     """Gain."""
     extra_usd: Number
-    """Of an image; of a size: of an anomalous one."""
+    """Difference in USD per image; for a size of defects, per anomalous image."""
     usd_per_point: Number
     """Of image AUROC; None unless the gain is surely above 0."""
 

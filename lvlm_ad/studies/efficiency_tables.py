@@ -30,7 +30,7 @@ def efficiency_tables(figures: EfficiencyFigures) -> list[StudyTable]:
     names = {one.condition: one.words for one in figures.rows}
     tables = [
         _combinations(figures.rows, figures.images),
-        *(_front(one, names) for one in figures.fronts),
+        *(_front(one, names) for one in figures.fronts if any(row.cost is not None for row in one.rows)),
         _steps(figures.fronts, names),
         *(_closer_looks(one, names) for one in figures.zoom),
         _votes(figures.votes, names),
@@ -40,12 +40,12 @@ def efficiency_tables(figures: EfficiencyFigures) -> list[StudyTable]:
 
 def _combinations(rows: list[RowFigures], images: int) -> StudyTable:
     heads = (
-        *("Combination", "Image AUROC, %", "Pixel AP, %", "USD per image", "Seconds per image", "Half within, s"),
-        *("95 % within, s", "Tokens asked", "Tokens answered", "Answered", "Missing"),
+        *("Combination", "Image AUROC, %", "Pixel AP, %", "USD per image", "Seconds per image", "Median, s"),
+        *("95th percentile, s", "Input tokens", "Output tokens", "Answered", "Missing"),
     )
     note = (
         f"Image AUROC (is there a defect?) and pixel AP (where is it?) on the {images} images that all combinations "
-        "answered. Prices and times are of all images that were asked about, whether or not an answer was of use."
+        "answered. Prices and times are of all images that were asked about, whether or not an answer was usable."
     )
     shown = tuple(
         (
@@ -65,9 +65,9 @@ def _combinations(rows: list[RowFigures], images: int) -> StudyTable:
 def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
     quality, cost = title(front.metric), COSTS[front.cost]
     note = (
-        f"The cheapest first, on {front.images} images. On the front: nothing measured is as good, as cheap, and "
-        "better in one of the two. Probability: of being on the front with other images. Possible: nothing is surely "
-        "better and costs no more."
+        f"The cheapest first, on {front.images} images. On the Pareto front: nothing that costs no more is better, and "
+        "nothing that is as good costs less. Probability: the share of bootstrap samples of the images in which it is "
+        "on the front, with costs held fixed. Possible: nothing is surely better and costs no more."
     )
     rows = tuple(
         (
@@ -96,8 +96,8 @@ def _steps(fronts: list[FrontFigures], names: Mapping[str, str]) -> StudyTable:
         for one in front.steps
     )
     note = (
-        "From one combination on the front to the next dearer one, the first against chance and no cost. A point has "
-        "no price unless the gain is surely above 0. Costs are of an image."
+        "From one combination on the front to the next more expensive one; the first against chance, at no cost. A "
+        "point has no price unless the gain is surely above 0. Costs are of an image."
     )
     return StudyTable(
         "What one more point costs", note, ("Step", "Gain, points", "Extra cost", "Cost of a point"), rows
@@ -120,7 +120,7 @@ def _closer_looks(pair: PairFigures, names: Mapping[str, str]) -> StudyTable:
     )
     first, second = (names.get(one, one) for one in (pair.first, pair.second))
     note = f"{first} minus {second}, on the same images: what is gained in points, and what it costs more an image."
-    heads = ("Images", "Anomalous", "Image AUROC", "Pixel AP", "Extra USD", "USD of a point")
+    heads = ("Images", "Anomalous", "Image AUROC, points", "Pixel AP, points", "Extra USD", "USD of a point")
     return StudyTable(f"Where closer looks pay: {first}", note, heads, rows)
 
 
@@ -133,9 +133,7 @@ def _votes(gains: list[VoteGains], names: Mapping[str, str]) -> StudyTable:
         for of in gains
         for one in of.votes
     )
-    note = (
-        "What several answers about an image give together, computed from the answers at hand. Gain: over one answer."
-    )
+    note = "What several answers about an image give together, computed from the stored answers. Gain: over one answer."
     return StudyTable("Several answers", note, ("Score", "Image AUROC, %", "Gain, points", "USD per image"), rows)
 
 

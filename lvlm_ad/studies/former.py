@@ -141,7 +141,7 @@ def _other_run(plan: Plan, run: Run) -> str:
         pairs.append(({"division": manifest.division.method, **manifest.division.options}, divided))
     if plan.config.engine == "local":
         pairs.append((manifest.model.identity, _identity(model)))
-    return next((f"it has another {name}" for one in pairs if (name := _other_value(*one))), "")
+    return next(filter(None, (_other_value(*one) for one in pairs)), "")
 
 
 def _identity(model: Model) -> dict[str, Any]:
@@ -154,8 +154,11 @@ def _identity(model: Model) -> dict[str, Any]:
 
 
 def _other_value(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the first name with another value now; empty if there is none."""
-    return next((name for name in sorted(now) if name not in before or before[name] != now[name]), "")
+    """Say which setting is the first with another value now; empty if there is none."""
+    for name in sorted(now):
+        if name not in before or before[name] != now[name]:
+            return f"its {name} is {before.get(name)!r:.60}, not {now[name]!r:.60}"
+    return ""
 
 
 def _other_images(images: Dataset, base: Run | None) -> str:
@@ -168,7 +171,7 @@ def _other_images(images: Dataset, base: Run | None) -> str:
     before = {record.id for record in base.predictions}
     kept = replace(images, samples=tuple(sample for sample in images if sample.id in before))
     if len(kept) < len(before):
-        return f"it has {len(before) - len(kept)} images that this one does not have"
+        return f"of its {len(before)} images this one lacks {len(before) - len(kept)}"
     if kept.fingerprint != base.manifest.dataset.fingerprint:
         return "images, labels or masks have changed since"
     return ""

@@ -1,4 +1,4 @@
-"""The conditions of a grounding study: methods, resolutions, corruptions, and what an honest model cannot know."""
+"""The conditions of a grounding study: methods, resolutions, corruptions, and the screen for contamination."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def grounding_design(
     conditions, left_out = _possible(study, plan, [one for one, _ in wanted])
     study = replace(study, name=name or _name_of(plan), conditions=(base, *conditions))
     copies = {one.name: how for one, how in wanted if how is not None}
-    missing = [LeftOut(what=one, reason="not asked for") for one in PARTS if one not in parts]
+    missing = [LeftOut(what=one, reason="not chosen with --part") for one in PARTS if one not in parts]
     if plan.protocol.shots and copies:
         left_out.append(LeftOut(what="changed reference images", reason="references are shown as they are"))
     return GroundingDesign(study, tuple(parts), copies, (*left_out, *too_large, *missing))
@@ -157,10 +157,10 @@ def _check(parts: Sequence[str], sizes: Sequence[int], severities: Sequence[int]
         raise ConfigError(f"A grounding study needs a part: {', '.join(PARTS)}.")
     for severity in severities:
         if severity not in SEVERITIES:
-            raise ConfigError(f"A severity is a whole number from 1 to {SEVERITIES[-1]}; got {severity}.")
+            raise ConfigError(f"--severity takes a whole number from 1 to {SEVERITIES[-1]}; got {severity}.")
     for size in sizes:
         if not 16 <= size <= 8192:  # noqa: PLR2004 - as of a protocol
-            raise ConfigError(f"A size is a number of pixels from 16 to 8192; got {size}.")
+            raise ConfigError(f"--image-size takes a number of pixels from 16 to 8192; got {size}.")
 
 
 def _methods(plan: Plan, own: OwnSettings) -> Iterator[Condition]:
@@ -193,7 +193,7 @@ def _resolutions(plan: Plan, sizes: Sequence[int], own: Mapping[str, Any]) -> It
 
 
 def _contamination(own: Mapping[str, Any]) -> Iterator[tuple[Condition, Copies | None]]:
-    """Return what an honest model cannot know, or knows as well as ever."""
+    """Return the conditions under which a model that answers from the picture alone would guess, or do as before."""
     factor = "contamination"
     yield Condition("without-image", factor, "no image", {**own, "withhold": "image"}), None
     yield Condition("without-name", factor, "no name of the object", {**own, "withhold": "name"}), None

@@ -118,7 +118,7 @@ def _corruption(readings: Readings, hits: StudyHits, kind: str) -> CorruptionFig
     if len(levels) == 1:
         return None
     points = [_point(readings, hits, column, level) for level, column in sorted(levels.items())]
-    # A severity that is mostly unasked, because the money ran out, would leave too few common images.
+    # A severity that is mostly unasked, because of --max-cost, would leave too few common images.
     enough = [point for point in points if 2 * point.images >= points[0].images > 0]
     x = np.array([point.level for point in enough], dtype=np.float64)
     columns = [levels[point.level] for point in enough]

@@ -123,7 +123,7 @@ class CorruptionFigures(Record):
 
 
 class ContaminationFigures(Record):
-    """The images under a condition under which an honest model knows nothing, or as much as ever."""
+    """A condition under which a model that answers from the picture alone would guess, or do as before."""
 
     condition: Literal["without-image", "without-name", "mirrored"]
     images: Count

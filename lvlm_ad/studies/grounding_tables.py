@@ -67,7 +67,7 @@ def _methods(methods: list[MethodFigures]) -> StudyTable:
     )
     note = (
         "Each way of asking about the same images. Image AUROC: is there a defect? Pixel AP and AUPRO: where is it? "
-        "Normal area named: who names everything hits every defect."
+        "Normal area named: an answer that names everything hits every defect."
     )
     heads = (
         *("Way of asking", "Image AUROC, %", "Pixel AP, %", "AUPRO, %", "Normal area named, %"),
@@ -114,7 +114,8 @@ def _losses(losses: list[LossFigures]) -> StudyTable:
     )
     note = (
         "From the truth to the model's own map, step by step: the truth itself, the truth as far as regions can show "
-        "it, the same in the named regions only, and these with the model's scores. Lost: against the step before."
+        "it, the same in the named regions only, and these with the model's scores, where wrong regions count, too. "
+        "Lost: against the step before."
     )
     return StudyTable("Where quality is lost", note, ("Map", "Value, %", "Lost, points"), rows)
 
@@ -146,10 +147,10 @@ def _resolution(curve: list[PointFigures]) -> StudyTable:
 def _corruptions(corruptions: list[CorruptionFigures]) -> StudyTable:
     rows = tuple((one.kind, (points(one.drop), _step(one))) for one in corruptions)
     note = (
-        "Drop: image AUROC of the base minus its mean over all severities, in points. A step: its change from one "
-        "severity to the next."
+        "Drop: image AUROC of the base minus its mean over all severities, in points. Change per severity: its change "
+        "from one severity to the next."
     )
-    return StudyTable("Corruptions", note, ("Corruption", "Drop", "A step"), rows)
+    return StudyTable("Corruptions", note, ("Corruption", "Drop", "Change per severity"), rows)
 
 
 def _step(one: CorruptionFigures) -> Cell:
@@ -176,8 +177,8 @@ def _contamination(screen: list[ContaminationFigures]) -> StudyTable:
         for one in screen
     )
     note = (
-        "Do answers come from somewhere else than the picture? Without the image an honest model guesses (50 %); "
-        "mirrored, it does as well as ever."
+        "Do answers come from somewhere else than the picture? A model that answers from the picture alone "
+        "guesses without the image (50 %), and does as well with mirrored images."
     )
     heads = ("Asked", "Image AUROC, %", "Change, points", "Suspicious", "Answered")
     return StudyTable("Contamination", note, heads, rows)

@@ -15,7 +15,10 @@ EXPECTED_FLIP_RATE = 0.10
 """The flip rate for which precision is planned; nothing is known before asking."""
 
 FEWEST_IMAGES = 50
-"""With fewer images a factor is dropped rather than more images: 50 asked twice give the SD to 10 %."""
+"""Where fewer images would remain, a factor is dropped instead: with 50 images asked twice, the SD has a relative
+standard error of 10 %."""
+
+_LARGEST_HALF_WIDTH = 0.5
 
 _FEWEST_LEVELS = {"numbering": 3}
 """Besides the base: a factor needs two levels for a variance, and numbers need four orders to differ from places."""
@@ -81,17 +84,19 @@ def allocate(
         available: how many images there are.
         factors: how many levels each factor has, the most important first.
         per_answer: how many questions the method asks about an image.
-        half_width: wanted for a flip rate of 0.10.
+        half_width: wanted for a flip rate of 0.10, above 0 and below 0.5.
         most_repeats: how often the base may be asked at most.
 
     Raises:
-        ConfigError: the questions do not suffice for two images asked twice.
+        ConfigError: the questions do not suffice for two images asked twice, or the half width is out of its range.
 
     Example:
         >>> found = allocate(1000, 500, {"paraphrase": 8, "numbering": 64})
         >>> found.images, found.repeats, dict(found.levels), found.questions
         (139, 2, {'paraphrase': 2, 'numbering': 3}, 973)
     """
+    if not 0 < half_width < _LARGEST_HALF_WIDTH:
+        raise ConfigError(f"--half-width takes a number above 0 and below {_LARGEST_HALF_WIDTH}; got {half_width:g}.")
     levels = {name: min(count, _FEWEST_LEVELS.get(name, 2)) for name, count in factors.items()}
     needed = images_for_flip_rate(EXPECTED_FLIP_RATE, half_width)
     enough = min(FEWEST_IMAGES, available, needed)

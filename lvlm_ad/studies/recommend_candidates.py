@@ -37,7 +37,7 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class AtHand:
-    """A model that can be asked here without further ado.
+    """A model that can be asked here as it is.
 
     Attributes:
         model: its preset's name.
@@ -107,10 +107,10 @@ def candidates_of(
         own = {key: value for key, value in config.settings.items() if key in special & (known | of_method)}
         found.append(Candidate(one, model.preset.name, method, {**own, **given[one]}))
     if len(found) < 2:  # noqa: PLR2004 - one cannot be compared
-        one = f"only {found[0].words} is there" if found else "none is at hand"
+        one = f"only one, {found[0].words}" if found else "none"
         raise ConfigError(
-            f"A recommendation compares models: {one}. Name two or more as --model, or set a key, such as "
-            f"OPENAI_API_KEY or GEMINI_API_KEY; lvlm-ad models lists all."
+            f"A recommendation needs two candidates and has {one}. Name another --model or --method, or set a key, "
+            "such as OPENAI_API_KEY or GEMINI_API_KEY; lvlm-ad models lists all models."
         )
     name, count = Counter(one.name for one in found).most_common(1)[0]
     if count > 1:

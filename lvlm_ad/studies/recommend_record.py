@@ -21,8 +21,8 @@ __all__ = ["RECOMMEND_FILE", "CandidateRecord", "Recommendation", "RoundRecord",
 RECOMMEND_FILE = "recommend.json"
 
 Stop = Literal["decided", "budget", "images", "interrupted"]
-"""Why nothing more was asked: one candidate is left or all that are left are within the margin; the budget or the
-images were used up; Ctrl-C."""
+"""Why nothing more was asked: one candidate remains, or all that remain are within the margin; the budget or the images
+were used up; Ctrl-C."""
 
 
 class CandidateRecord(Record):
@@ -47,15 +47,15 @@ class CandidateRecord(Record):
     """By how much it is worse than the best candidate at most, with 95 % over all rounds. Candidates that failed do not
     count among the others."""
     left_in_round: Count | None = None
-    """The round after which it was asked no further; None: asked until the end."""
+    """The round after which it was dropped; None: asked until the end."""
     reason: str = ""
-    """Why it was asked no further."""
+    """Why it was dropped."""
     run: str | None = None
     """The folder of its last run, beside ``recommend.json``."""
 
 
 class RoundRecord(Record):
-    """A round: the number of images, and the candidates that were left after it."""
+    """A round: the number of images, and the candidates that remained after it."""
 
     images: Count
     left: list[str]

@@ -50,10 +50,10 @@ def recommend(
 ) -> Recommendation:
     """Find the model and the method to take, asking no more than that needs.
 
-    All candidates are asked about a few images; those that are surely worse, or surely not better by more than the
-    margin and as dear, leave; the others are asked about twice as many, and so on. ``recommend.json`` and the runs are
-    in ``config.out``/studies/NAME, answers in ``config.out``: they are shared with bench, and the same command asks
-    only what is missing.
+    All candidates are asked about a few images. One is dropped if another is surely better, or costs no more and is
+    surely not worse by more than the margin; the others are asked about twice as many images, and so on.
+    ``recommend.json`` and the runs are in ``config.out``/studies/NAME, answers in ``config.out``: they are shared with
+    bench, and the same command asks only what is missing.
 
     Args:
         config: a data set, settings, ``max_cost`` as the budget of all questions; the models, or none: a few at hand.
@@ -95,7 +95,7 @@ def price_recommend(
 
     Returns:
         What ``total_price`` returns for the first round; "left_out" (empty), "rounds" (images asked about after each),
-        "budget_usd", and "all_rounds_usd": the cost if no candidate left, None if unknown.
+        "budget_usd", and "all_rounds_usd": the cost if no candidate is dropped, None if unknown.
     """
     rounds = _rounds(config, options or RecommendOptions(), progress, workers)
     images = rounds.images.dataset
@@ -113,7 +113,7 @@ def _rounds(config: RunConfig, options: RecommendOptions, progress: Progress | N
     if config.max_cost is None:
         raise ConfigError("A recommendation needs a budget: the USD that may be spent, as --budget.")
     if not 0 < options.margin < 1:
-        raise ConfigError(f"The margin takes points above 0 and below 100, not {100 * options.margin:g}.")
+        raise ConfigError(f"--margin takes percentage points above 0 and below 100; got {100 * options.margin:g}.")
     progress = study_progress(progress)
     images = _labelled(chosen_images(config))
     at_hand = [] if config.models else models_at_hand()

@@ -186,9 +186,11 @@ class Study(Record):
             >>> Study.read(Path("no-study"))
             Traceback (most recent call last):
             ...
-            lvlm_ad.errors.RunError: The run no-study is incomplete: study.json cannot be read (...).
+            lvlm_ad.errors.RunError: There is no study in no-study: it has no study.json. ...
         """
         folder = folder.parent if folder.name == STUDY_FILE else folder
+        if not (folder / STUDY_FILE).exists():
+            raise RunError(f"There is no study in {folder}: it has no {STUDY_FILE}. Give a folder OUT/studies/NAME.")
         with reading(folder, STUDY_FILE) as path:
             return cls.model_validate_json(read_file(path, MANIFEST_BYTES))
 

@@ -137,7 +137,9 @@ def _refuse_twin(result: Result, earlier: Sequence[Result]) -> None:
         return
     twin = next((one for one in earlier if one.run is not None and one.run.dir == result.run.dir), None)
     if twin is not None:
-        raise ConfigError(f"The conditions {twin.condition.name} and {result.condition.name} are the same bench.")
+        raise ConfigError(
+            f"The conditions {twin.condition.name} and {result.condition.name} ask exactly the same; remove one."
+        )
 
 
 def study_progress(progress: Progress | None) -> _StudyProgress:

@@ -181,7 +181,7 @@ def _design_within(
     design = stability_design(
         config, images, repeats=spent.repeats, levels=spent.levels, factors=factors, name=options.name
     )
-    reason = f"{questions} questions are too few for it"
+    reason = f"{questions} questions are too few"
     dropped = [LeftOut(what=one, reason=reason) for one in spent.dropped]
     others = [one for one in widest.left_out if one.what not in spent.dropped]
     return replace(design, left_out=(*dropped, *others))

@@ -73,7 +73,7 @@ def stability_design(
     asked: dict[str, int] = {}
     left_out: list[LeftOut] = []
     for factor in FACTORS:
-        found = factor_levels(factor, plan) if not factors or factor in named else "not asked for"
+        found = factor_levels(factor, plan) if not factors or factor in named else "not chosen with --factor"
         if isinstance(found, str):
             if factor in named:
                 raise ConfigError(f"The factor {factor} cannot be varied: {found}.")
@@ -97,7 +97,7 @@ def _check_names(repeats: int, named: Iterable[str], cross: str) -> None:
         if one not in known:
             raise ConfigError(f"There is no factor {one!r}.{nearest(one, known)}")
     if cross == "repeat":
-        raise ConfigError("--cross repeats each level of another factor; name one, such as --cross paraphrase.")
+        raise ConfigError("--cross takes a factor that varies something, such as paraphrase, and not repeat.")
 
 
 def _check_base(plan: Plan) -> None:

@@ -72,7 +72,7 @@ def _resolutions(plan: Plan) -> Levels | str:
 
 def _references(plan: Plan) -> Levels | str:
     if not plan.protocol.shots:
-        return "no normal images are shown (--set shots=N shows some)"
+        return "no normal images are shown; --set shots=N shows some"
     if any(sample.references for sample in plan.dataset):
         return "this data set has reference images of its own for each image"
     count = reference_sets(plan.dataset, plan.protocol.shots)

@@ -52,7 +52,7 @@ class Spread(Record):
 
 
 class AurocNoise(Record):
-    """Three reasons why image AUROC may differ, which must not be mixed up: asked again, otherwise, or about others."""
+    """How much image AUROC changes when asked again, in another way, or about other images; not to be added up."""
 
     asking_sd: Spreading | None
     """The standard deviation between two times of asking about the same images."""
@@ -62,7 +62,7 @@ class AurocNoise(Record):
     """Half width of the 95 % interval over the choice of images, of one version of the model. The interval of a
     difference of two versions that are asked about different images is 1.4 times as wide."""
     factor: Fraction | None
-    """The largest change against the base at a level of any factor, that of asking again included."""
+    """The largest change against the base at a level of any factor; it includes the noise of asking again."""
     level: str = ""
     """That level, in words."""
     proven: Fraction | None = None
@@ -91,7 +91,7 @@ class LevelFigures(Record):
     auroc_change: Annotated[float, Field(ge=-1, le=1)] | None
     """Of image AUROC, on the images that both answered."""
     auroc_difference: Change | None = None
-    """The same with the interval of paired images; None in studies of before."""
+    """The same with the interval of paired images; None in a study.json that lacks it."""
 
 
 class FactorFigures(Record):
@@ -99,13 +99,13 @@ class FactorFigures(Record):
 
     factor: str
     total: Rate
-    """Over the levels, each asked once; it holds the variance of asking again."""
+    """Over the levels, each asked once; it includes the variance of asking again."""
     excess: Change
     """Total minus that of repeats; an estimate below 0 means that the levels varied less than repeats did."""
     share: Rate
-    """Of the excess in the sum of both."""
+    """Excess / (repeats + excess), with an excess below 0 as 0."""
     shift_variance: Fraction | None
-    """Of the levels' mean scores."""
+    """The variance of the levels' mean scores."""
     levels: list[LevelFigures]
     metrics: dict[str, Spread]
     """Each metric over base and levels."""

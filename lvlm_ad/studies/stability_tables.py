@@ -52,7 +52,7 @@ def _repeats(figures: StabilityFigures) -> StudyTable:
     note = (
         f"The same question, asked {most} times. Flips: how often two answers about an image disagree on whether it is "
         f"anomalous, at the threshold {figures.threshold:g}. Changed: images whose answers do not all agree. Spread: "
-        "standard deviation of an image's scores. ICC: 1 if an image always gets its own score, 0 if scores say "
+        "standard deviation of an image's scores. ICC: 1 if an image always gets the same score, 0 if scores say "
         "nothing about the image."
     )
     heads = ("Asked again", "Images", "Flips, %", "Changed, %", "Spread of score", "ICC")
@@ -74,12 +74,11 @@ def _factors(factors: list[FactorFigures]) -> StudyTable:
         for one in factors
     )
     note = (
-        "Ways: levels with an answer. Variances of an image's score. Total: over the ways of asking, which includes "
-        "that of asking again. Added: "
-        "what the factor adds to that. Share: what it adds, as a part of both. Of means: between the mean scores of "
-        "the ways of asking."
+        "Levels: those with an answer. Variances of an image's score. Total: over the levels, which includes the "
+        "variance of asking again. Added: total minus that. Share: added / (added + asking again). Between levels: "
+        "variance of the levels' mean scores."
     )
-    heads = ("Varied", "Ways", "Total variance", "Added variance", "Share, %", "Of means")
+    heads = ("Varied", "Levels", "Total variance", "Added variance", "Share, %", "Between levels")
     return StudyTable("Where scores vary", note, heads, rows)
 
 
@@ -118,7 +117,7 @@ def _components(parts: ComponentFigures) -> StudyTable:
     }
     note = (
         f"Variance of scores by where it comes from: {parts.images} images, each asked {parts.answers} times in every "
-        "way. Only the first row is wanted."
+        "way. A stable model has all of it in the first row."
     )
     rows = tuple((name, (variance(one),)) for name, one in named.items())
     return StudyTable("Components of variance", note, ("Source", "Variance"), rows)
@@ -133,9 +132,7 @@ def _votes(votes: list[VoteFigures]) -> StudyTable:
         for one in votes
         if one.k > 1 or one.how == "mean"
     )
-    note = (
-        "What several answers about an image give together, computed from the answers at hand. Gain: over one answer."
-    )
+    note = "What several answers about an image give together, computed from the stored answers. Gain: over one answer."
     return StudyTable("Several answers", note, ("Score", "Image AUROC, %", "Gain, points", "USD per image"), rows)
 
 

@@ -264,7 +264,7 @@ def test_a_capped_study_compares_what_it_can(models, asked):
         ({"votes": (0,)}, {}, "--votes takes 1 or more; got 0"),
         ({"image_sizes": (160,)}, {}, "given twice"),
         ({"methods": ("votes",)}, {}, "Votes are asked with --votes 3"),
-        ({"methods": ("score",), "votes": (2,)}, {}, "--votes 2 is left without a method"),
+        ({"methods": ("score",), "votes": (2,)}, {}, "--votes 2 needs --method regions"),
         ({}, {"repeat": 1}, "sets repeat itself"),
         ({}, {"sharpnes": 1}, "There is no setting 'sharpnes'. Did you mean 'sharpness'"),
     ],

@@ -37,7 +37,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, models):
         "good with method regions: the mean of 3 answers changes image AUROC by +0.0 points",
         "at 3 times the price (100.0 % with one",
         "Along the front, good with method regions: ",
-        "Not asked: zoom, mean of 3 answers (several answers are averaged with the method regions alone).",
+        "Not asked: zoom, mean of 3 answers (only answers of --method regions can be averaged).",
     ):
         assert text in done.stdout, done.stdout
     row = r"^good with method zoom.*  all images  +[+-]?\d+\.\d( \[-?\d+\.\d, \d+\.\d\])?  +\d\S*$"

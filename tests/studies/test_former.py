@@ -56,11 +56,11 @@ def test_another_kind_is_refused(base, asked, made):
     ("settings", "options", "why"),
     [
         ({}, {"factors": ("paraphrase",)}, "it has conditions that this one does not have (marks-1)"),
-        ({"image_size": 320}, {}, "it has another image_size (base)"),
-        ({"grid_rows": 8}, {}, "it has another grid_rows (base)"),
-        ({"favourite": 5}, {}, "it has another favourite (base)"),
-        ({"shots": 1}, {}, "it has another shots (base)"),
-        ({}, {"images": 3}, "it has 1 images that this one does not have"),
+        ({"image_size": 320}, {}, "its image_size is 160, not 320 (base)"),
+        ({"grid_rows": 8}, {}, "its grid_rows is 4, not 8 (base)"),
+        ({"favourite": 5}, {}, "its favourite is 3, not 5 (base)"),
+        ({"shots": 1}, {}, "its shots is 0, not 1 (base)"),
+        ({}, {"images": 3}, "of its 4 images this one lacks 1"),
     ],
 )
 def test_another_design_is_refused(base, asked, made, settings, options, why):
@@ -139,9 +139,9 @@ def test_a_recommendation_is_extended_and_another_one_is_refused(models, asked, 
     before = len(asked())
     for why, make in (
         (r"candidates that this one does not have \(two-regions\)", lambda: models(one=one, three=three)),
-        (r"it has another own \(one-regions\)", lambda: models(one={**one, "own": 0.4}, two=two)),
+        (r"its own is 0.1, not 0.4 \(one-regions\)", lambda: models(one={**one, "own": 0.4}, two=two)),
         ("its seed is 0, not 1", lambda: replace(models(one=one, two=two), seed=1)),
-        ("images that this one does not have", lambda: replace(models(one=one, two=two), data=two_categories)),
+        ("images this one lacks", lambda: replace(models(one=one, two=two), data=two_categories)),
     ):
         with pytest.raises(ConfigError, match=f"holds another recommendation: .*{why}"):
             recommend(replace(make(), max_cost=1.0), RecommendOptions(name="recommend-folder"))

@@ -128,11 +128,11 @@ def test_every_method_is_a_candidate(models):
 def test_what_cannot_be_recommended_is_one_clear_error(models, tmp_path, monkeypatch):
     """One candidate, no budget, one kind of label, a wrong margin, and no model at hand are refused."""
     config = replace(models(good=GOOD), max_cost=1.0)
-    with pytest.raises(ConfigError, match=r"only good with method regions is there. Name two or more"):
+    with pytest.raises(ConfigError, match=r"has only one, good with method regions. Name another --model"):
         recommend(config)
     with pytest.raises(ConfigError, match="needs a budget"):
         recommend(replace(config, max_cost=None))
-    with pytest.raises(ConfigError, match="margin takes points above 0"):
+    with pytest.raises(ConfigError, match="--margin takes percentage points above 0"):
         recommend(config, RecommendOptions(margin=0.0))
     for number in range(4):
         write(tmp_path / "good-only" / "good" / f"{number}.png", np.full((64, 64, 3), number, np.uint8))
@@ -141,7 +141,7 @@ def test_what_cannot_be_recommended_is_one_clear_error(models, tmp_path, monkeyp
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DASHSCOPE_API_KEY", "MISTRAL_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("lvlm_ad.studies.recommend_candidates.SERVERS", ())
-    with pytest.raises(ConfigError, match="none is at hand"):
+    with pytest.raises(ConfigError, match="two candidates and has none"):
         recommend(RunConfig(data=config.data, out=config.out, max_cost=1.0))
     monkeypatch.setenv("GEMINI_API_KEY", "key")
     assert [(one.model, one.why) for one in models_at_hand()] == [("gemini", "GEMINI_API_KEY is set")]
@@ -188,13 +188,13 @@ def test_the_command_prints_the_sentence_and_a_table(lvlm_ad_command, models):
     options = options_of(config, 1)
     priced = lvlm_ad_command("recommend", *options, "--dry-run")
     assert "40 to ask" in priced.stdout, priced.stderr
-    assert "Rounds of 20, 40 images, if nobody leaves: about" in priced.stdout
+    assert "All rounds (20, 40 images in all) cost about" in priced.stdout
     done = lvlm_ad_command("recommend", *options)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
         "Take good with method regions (sure at 95 % that no candidate is better by more than 2"
     )
-    assert "blind-regions left: surely worse than good-regions." in done.stdout
+    assert "blind-regions was dropped: surely worse than good-regions." in done.stdout
     found = json.loads(lvlm_ad_command("recommend", *options, "--json").stdout)
     assert found["choice"] == "good-regions"
     assert found["dir"].endswith("recommend-folder")

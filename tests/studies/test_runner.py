@@ -162,7 +162,7 @@ def test_a_wrong_design_is_refused(base, conditions, message):
 def test_conditions_that_are_the_same_are_refused(base):
     """A condition that changes nothing is no level of a factor."""
     same = Condition("same", "marks", "as ever", {"border_width": 1})
-    with pytest.raises(ConfigError, match="base and same are the same bench"):
+    with pytest.raises(ConfigError, match="base and same ask exactly the same"):
         run_study(design(base(), conditions=(SIZES[0], same)))
     wrong = Condition("wrong", "marks", "loud", {"number_style": "loud"})
     with pytest.raises(ConfigError, match="marks = loud: "):

@@ -38,7 +38,7 @@ def test_json_is_one_object(lvlm_ad_command, options):
     assert study["dir"].endswith("studies/stability-Scripted-regions-folder")
     shown = lvlm_ad_command("study", "stability", *options(), *SMALL, "--dry-run")
     assert "72 questions, 72 already answered, 0 to ask" in shown.stdout
-    assert "Expected precision: flip rate of 10 % to ±17.0 points" in shown.stdout
+    assert "Expected precision: ±17.0 points (95 % interval) for a flip rate of 10 %" in shown.stdout
 
 
 def test_a_capped_study_has_status_3(lvlm_ad_command, options):
@@ -120,4 +120,4 @@ def test_a_study_is_shown_again(lvlm_ad_command, options, tmp_path):
     assert json.loads(shown.stdout)["verdict"] == done.stdout.splitlines()[0]
     missing = lvlm_ad_command("study", "show", str(tmp_path))
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert "study.json cannot be read" in missing.stderr
+    assert "There is no study in" in missing.stderr

@@ -32,7 +32,8 @@ class OneFactor:
 
     Attributes:
         repeat: the variance within an image when the base is repeated.
-        total: the variance within an image over the factor's levels, each asked once; it holds that of repeats.
+        total: the variance within an image over the factor's levels, each asked once; it includes that of
+            repeats.
         excess: total minus repeat, what the factor adds; may be below 0, tables show ``shown``.
         share: shown excess / (repeat + shown excess), in 0..1.
         level_means: the mean score at each level, over images with every level; empty without such an image.
@@ -121,7 +122,7 @@ def _share(repeat: NDArray[np.float64], total: NDArray[np.float64]) -> Measured:
 
 
 def _shift(base: NDArray[np.float64], level: NDArray[np.float64]) -> Measured:
-    """Return the shift of a level against the mean of the base; differences first, so that none is exactly 0."""
+    """Return the shift of a level against the mean of the base; from differences, so equal scores give exactly 0."""
     apart = level[:, None] - base
     there = ~np.isnan(apart)
     counts = there.sum(axis=1)
