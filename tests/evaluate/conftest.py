@@ -14,6 +14,29 @@ GRID = {"image_size": 96, "division": "grid", "grid_rows": 4, "grid_columns": 4,
 """Settings of a bench that takes a moment: 96 x 96 pixels in 16 cells."""
 
 
+RED = '''
+import numpy as np
+from lvlm_ad.baseline import Baseline, DenseScores
+
+class Red(Baseline):
+    """Scores each pixel by how much redder it is than green or blue."""
+
+    def score(self, view):
+        red, *others = np.moveaxis(view.image.astype(np.float32) / 255, 2, 0)
+        map_ = np.clip(red - np.maximum(*others), 0, 1)
+        return DenseScores(image=float(np.mean(map_**4) ** 0.25), map=map_)
+'''
+"""The defects of the small data set are red."""
+
+
+@pytest.fixture(scope="session")
+def red(tmp_path_factory):
+    """The file of a baseline with a map of its own that takes no time."""
+    path = tmp_path_factory.mktemp("baseline") / "red.py"
+    path.write_text(RED)
+    return str(path)
+
+
 @pytest.fixture(scope="session")
 def grid():
     """Settings of a bench that takes a moment."""

@@ -50,7 +50,7 @@ def test_all_rows_share_one_division(finished):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["whole file", "regions", "counts", "cells that are not there"])
-def test_a_damaged_cache_is_made_again(kept_data, tmp_path, damage):
+def test_a_damaged_cache_is_made_again(red, kept_data, tmp_path, damage):
     """Wherever the damage is found, one note tells of it, and the numbers are those of a sound cache."""
 
     class Noting(Progress):
@@ -59,9 +59,9 @@ def test_a_damaged_cache_is_made_again(kept_data, tmp_path, damage):
         def note(self, text):
             self.notes = (*self.notes, text)
 
-    once = {"models": ["contrast"], "reference_rows": False, "resamples": 0, "data": kept_data, "out": tmp_path}
+    once = {"models": [red], "reference_rows": False, "resamples": 0, "data": kept_data, "out": tmp_path}
     once["settings"] = {"image_size": 96, "division": "grid", "grid_rows": 4, "grid_columns": 4}
-    before = lvlm_ad.bench(**once).named("contrast").metrics
+    before = lvlm_ad.bench(**once).named("red").metrics
     cache = tmp_path / "cache.sqlite"
     if damage == "whole file":
         cache.write_bytes(b"nothing" * 1000)
@@ -70,7 +70,7 @@ def test_a_damaged_cache_is_made_again(kept_data, tmp_path, damage):
             new = {"regions": "x'00'", "counts": "'none'"}.get(damage, "(SELECT regions FROM divisions LIMIT 1)")
             database.execute(f"UPDATE divisions SET {'regions' if damage == 'regions' else 'counts'} = {new}")
     progress = Noting()
-    after = lvlm_ad.bench(progress=progress, **once).named("contrast").metrics
+    after = lvlm_ad.bench(progress=progress, **once).named("red").metrics
     assert after["mean"] == before["mean"]
     (note,) = (one for one in progress.notes if "cache" in one)
     assert "cache.sqlite is renamed to cache.sqlite.damaged1" in note

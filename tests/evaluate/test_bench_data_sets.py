@@ -1,4 +1,4 @@
-"""Every published data set, on a miniature tree of it: a model behind an endpoint beside the reference rows."""
+"""Every published data set, on a miniature tree of it: a model behind an endpoint beside a baseline and the oracle."""
 
 import runpy
 
@@ -54,7 +54,7 @@ def test_every_data_set_has_a_tree():
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_a_data_set_is_measured_from_its_tree_to_its_pages(name, trees, endpoint, tmp_path, monkeypatch):
+def test_a_data_set_is_measured_from_its_tree_to_its_pages(name, trees, red, endpoint, tmp_path, monkeypatch):
     """All images are answered; the authors' metrics have a value or a reason; the runs can be verified and shown."""
     if name == "kaputt":
         pytest.importorskip("pyarrow")
@@ -63,7 +63,8 @@ def test_a_data_set_is_measured_from_its_tree_to_its_pages(name, trees, endpoint
     grid = {"division": "grid", "grid_rows": 3, "grid_columns": 3, "image_size": 96}
     root = trees / TREES[name]
     runs = lvlm_ad.bench(
-        models=["gpt-4v"],
+        models=["gpt-4v", red, "oracle"],
+        reference_rows=False,
         dataset=name,
         data=root,
         out=tmp_path,

@@ -20,24 +20,24 @@ COSTS = {"cost_miss": 100, "cost_false_alarm": 2, "cost_check": 3, "prevalence":
 
 
 @pytest.fixture(scope="session")
-def referenced(grid, kept_data, tmp_path_factory):
+def referenced(red, grid, kept_data, tmp_path_factory):
     """A run with thresholds from references and prices; tests leave its folder as it is."""
     config = {"data": kept_data, "settings": grid, "out": tmp_path_factory.mktemp("referenced"), "resamples": 50}
-    runs = lvlm_ad.bench(models="contrast", reference_rows=False, threshold="conformal:0.25", **COSTS, **config)
-    return runs.named("contrast")
+    runs = lvlm_ad.bench(models=red, reference_rows=False, threshold="conformal:0.25", **COSTS, **config)
+    return runs.named("red")
 
 
 @pytest.fixture
-def contrast(grid, kept_data, referenced, tmp_path):
-    """Bench the contrast baseline on the small data set; options are fields of ``RunConfig``."""
+def measured(red, grid, kept_data, referenced, tmp_path):
+    """Bench the baseline on the small data set; options are fields of ``RunConfig``."""
     out = tmp_path / "runs"
     out.mkdir()
     # Dividing images starts processes, which takes a second.
     shutil.copy(referenced.dir.parent / "cache.sqlite", out)
 
     def run(**options):
-        config = {"models": "contrast", "data": kept_data, "out": out, "settings": grid, "resamples": 0, **options}
-        return lvlm_ad.bench(reference_rows=False, **config).named("contrast")
+        config = {"models": red, "data": kept_data, "out": out, "settings": grid, "resamples": 0, **options}
+        return lvlm_ad.bench(reference_rows=False, **config).named("red")
 
     return run
 
@@ -102,10 +102,10 @@ def order(run, category):
 
 
 @pytest.mark.slow
-def test_the_choice_changes_no_hash_and_no_metric(contrast):
+def test_the_choice_changes_no_hash_and_no_metric(measured):
     """Another threshold is the same run: the same folder, metrics and predictions; stale references go away."""
-    first = contrast(threshold="reference:0.5")
-    second = contrast(threshold="0.3")
+    first = measured(threshold="reference:0.5")
+    second = measured(threshold="0.3")
     assert second.dir == first.dir
     assert not (second.dir / THRESHOLD_FILE).exists()
     assert second.metrics["mean"] == first.metrics["mean"]
@@ -113,24 +113,24 @@ def test_the_choice_changes_no_hash_and_no_metric(contrast):
     assert second.metrics["decisions"]["mean"] != first.metrics["decisions"]["mean"]
 
 
-def test_a_changed_figure_is_found(contrast):
+def test_a_changed_figure_is_found(measured):
     """A decision that the predictions do not give is named."""
-    run = read_run(contrast(threshold="calibration:0.4", resamples=50).dir)
+    run = read_run(measured(threshold="calibration:0.4", resamples=50).dir)
     metrics = json.loads(json.dumps(run.metrics))
     metrics["decisions"]["pooled"]["recall"] = 0.123
     (problem,) = verify_run(replace(run, metrics=metrics))
     assert problem.startswith("metrics.json: decisions, pooled")
 
 
-def test_too_few_references_give_no_threshold_and_ask_nothing(contrast):
+def test_too_few_references_give_no_threshold_and_ask_nothing(measured):
     """Alpha 0.05 needs 19 references: with three nothing is asked in vain, and the reason stands with each category."""
-    run = contrast(threshold="conformal:0.05")
+    run = measured(threshold="conformal:0.05")
     assert run.threshold_records == []
     for entry in run.metrics["decisions"]["categories"].values():
         assert entry["threshold"] is None
         assert entry["reason"].startswith("alpha 0.05 needs 19 good references")
     assert run.metrics["decisions"]["mean"]["recall"] is None
-    assert decision_lines(run)[0] == "contrast at --threshold conformal:0.05: no decisions."
+    assert decision_lines(run)[0] == "red at --threshold conformal:0.05: no decisions."
 
 
 def test_images_that_a_question_shows_are_no_references(kept_data, grid):
@@ -145,22 +145,22 @@ def test_images_that_a_question_shows_are_no_references(kept_data, grid):
     assert chosen(seed=1) != chosen(seed=2) or chosen(seed=1) != chosen(seed=3)
 
 
-def test_a_test_image_never_serves_for_a_threshold(small_data, grid, tmp_path):
+def test_a_test_image_never_serves_for_a_threshold(red, small_data, grid, tmp_path):
     """A training image that is also a test image is left out."""
     shutil.copy(small_data / "bolt/test/good/000.png", small_data / "bolt/train/good/000.png")
-    config = {"models": "contrast", "data": small_data, "settings": grid, "out": tmp_path / "runs", "resamples": 0}
-    run = lvlm_ad.bench(reference_rows=False, threshold="reference:0.5", **config).named("contrast")
+    config = {"models": red, "data": small_data, "settings": grid, "out": tmp_path / "runs", "resamples": 0}
+    run = lvlm_ad.bench(reference_rows=False, threshold="reference:0.5", **config).named("red")
     assert sorted(order(run, "bolt")) == ["001", "002"]
 
 
-def test_a_folder_of_labelled_images_chooses_the_threshold(contrast, small_data):
+def test_a_folder_of_labelled_images_chooses_the_threshold(measured, small_data):
     """Its images are asked under the data set's categories; the run keeps its name only."""
     for path in small_data.rglob("*.png"):
         pixels = np.asarray(lvlm_ad.datasets.images.read_image(path)) if "test" in path.parts else None
         if pixels is not None:
             lvlm_ad.datasets.images.Image.fromarray(pixels[::-1].copy()).save(path)
     shutil.rmtree(small_data / "nut1")
-    run = contrast(threshold=f"calibration:{small_data}")
+    run = measured(threshold=f"calibration:{small_data}")
     decisions = run.metrics["decisions"]
     assert decisions["threshold"] == "calibration:small/"
     assert decisions["categories"]["bolt"]["n_chosen_from"] == 6
@@ -203,7 +203,7 @@ def test_refused_answers_are_abstentions_whatever_the_metrics_count():
 def test_the_terminal_says_what_decisions_are_worth(referenced):
     """Figures with intervals, what was chosen and promised, the cost, and whether the model's price is part of it."""
     rates, chosen, priced = decision_lines(referenced)
-    assert rates.startswith("contrast at --threshold conformal:0.25: recall ")
+    assert rates.startswith("red at --threshold conformal:0.25: recall ")
     assert "on average over references at most 25.0 % of the good images alarm" in chosen
     assert priced.startswith("  Expected cost of a part: ")
     metrics = json.loads(json.dumps(referenced.metrics))

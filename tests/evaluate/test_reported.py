@@ -41,19 +41,6 @@ SETTINGS = {"image_size": SIZE, "division": "superpixel"}
 NAMES = {"loco": "loco", "autovi": "autovi", "ad2": "mvtec-ad-2", "realiad": "real-iad"}
 GROUPS = ("logical", "structural")
 
-BRIGHT = '''
-import numpy as np
-from lvlm_ad.baseline import Baseline, DenseScores
-
-class Bright(Baseline):
-    """Scores each pixel by its brightness."""
-
-    def score(self, view):
-        map_ = view.image.mean(axis=2, dtype=np.float32) / 255
-        return DenseScores(image=float(map_.mean()), map=map_)
-'''
-"""A baseline with a map of its own that takes no time."""
-
 
 @pytest.fixture(scope="session")
 def trees(shared, tmp_path_factory):
@@ -64,15 +51,7 @@ def trees(shared, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def bright(tmp_path_factory):
-    """The file of the baseline."""
-    path = tmp_path_factory.mktemp("baseline") / "bright.py"
-    path.write_text(BRIGHT)
-    return str(path)
-
-
-@pytest.fixture(scope="session")
-def benches(bright, trees, tmp_path_factory):
+def benches(red, trees, tmp_path_factory):
     """A function that gives the rows of a tree by name, with their maps, and makes them once."""
     made = {}
 
@@ -80,7 +59,7 @@ def benches(bright, trees, tmp_path_factory):
         if tree not in made:
             out = tmp_path_factory.mktemp(tree)
             runs = lvlm_ad.bench(
-                models=[bright, "chance", "oracle"], data=trees / tree, settings=SETTINGS, out=out, resamples=50,
+                models=[red, "chance", "oracle"], data=trees / tree, settings=SETTINGS, out=out, resamples=50,
                 reference_rows=False, maps=out / "maps", map_format="npy",
             )  # fmt: skip
             made[tree] = {run.manifest.row_name: read_run(run.dir) for run in runs}
@@ -115,7 +94,7 @@ def mean_of(run, name, values):
 
 
 @pytest.mark.parametrize("tree", ["loco", "autovi"])
-@pytest.mark.parametrize("row", ["bright", "chance", "oracle"])
+@pytest.mark.parametrize("row", ["red", "chance", "oracle"])
 def test_au_spro_is_that_of_the_map_at_the_size_of_the_pictures(benches, painted, tree, row):
     """By group and as their mean where the data set has groups, of all kinds of defects where it has none."""
     run = benches(tree)[row]
@@ -134,7 +113,7 @@ def test_au_spro_is_that_of_the_map_at_the_size_of_the_pictures(benches, painted
 @pytest.mark.parametrize("tree", ["loco", "autovi"])
 def test_au_spro_of_an_own_map_is_exact(benches, trees, tree):
     """The map is stretched to the size of the picture, not the picture to that of the map."""
-    run = benches(tree)["bright (dense)"]
+    run = benches(tree)["red (dense)"]
     found = {}
     for category, samples in by_category(trees / tree).items():
         channels = [channels_of(sample) for sample in samples]
@@ -159,11 +138,11 @@ def by_category(root):
 
 def own_map(run, root, sample):
     """The map that a bench wrote for an image."""
-    folder = next(run.dir.parent.joinpath("maps").glob("bright*dense*"))
+    folder = next(run.dir.parent.joinpath("maps").glob("red*dense*"))
     return np.load(folder / sample.image_path.relative_to(root).with_suffix(".npy"))
 
 
-@pytest.mark.parametrize("row", ["bright", "chance", "oracle"])
+@pytest.mark.parametrize("row", ["red", "chance", "oracle"])
 def test_image_auroc_of_groups_shares_the_good_images(benches, row):
     """The mean of the groups is not the AUROC of all images."""
     run = benches("loco")[row]
@@ -177,7 +156,7 @@ def test_image_auroc_of_groups_shares_the_good_images(benches, row):
     assert sum(mean_of(run, name, values) for name, values in found.items()) == 6
 
 
-@pytest.mark.parametrize("row", ["bright", "chance", "oracle"])
+@pytest.mark.parametrize("row", ["red", "chance", "oracle"])
 def test_sample_auroc_takes_the_highest_of_an_objects_views(benches, row):
     """Beside the AUROC of images, each view by itself."""
     run = benches("realiad")[row]
@@ -189,17 +168,17 @@ def test_sample_auroc_takes_the_highest_of_an_objects_views(benches, row):
 
 
 @pytest.fixture(scope="session")
-def normal_maps(bright, trees, tmp_path_factory):
-    """The bright row's maps of validation images, of regions and dense, by category: from a bench that tests them."""
+def normal_maps(red, trees, tmp_path_factory):
+    """The red row's maps of validation images, of regions and dense, by category: from a bench that tests them."""
     root, out = tmp_path_factory.mktemp("normal"), tmp_path_factory.mktemp("out")
     for category in ("can", "vial"):
         for kind, folder in (("good", "validation/good"), ("bad", "test_public/bad")):
             shutil.copytree(trees / "ad2" / category / folder, root / category / "test" / kind)
     runs = lvlm_ad.bench(
-        models=[bright], data=root, dataset="folder", settings=SETTINGS, out=out, resamples=0,
+        models=[red], data=root, dataset="folder", settings=SETTINGS, out=out, resamples=0,
         reference_rows=False, maps=out / "maps", map_format="npy",
     )  # fmt: skip
-    run = read_run(runs.named("bright").dir)
+    run = read_run(runs.named("red").dir)
     found = {}
     with ExitStack() as stack:
         sources = find_sources(run, root, Progress(), stack)
@@ -207,19 +186,19 @@ def normal_maps(bright, trees, tmp_path_factory):
             if not record.label:
                 sample = sources.samples[record.id]
                 map_ = paint(record.regions, sources.divisions.regions(sample)).dense()
-                found.setdefault(("bright", record.category), []).append(map_)
-                folder = next((out / "maps").glob("bright*dense*"))
+                found.setdefault(("red", record.category), []).append(map_)
+                folder = next((out / "maps").glob("red*dense*"))
                 dense = np.load(folder / sample.image_path.relative_to(root).with_suffix(".npy"))
-                found.setdefault(("bright (dense)", record.category), []).append(dense)
+                found.setdefault(("red (dense)", record.category), []).append(dense)
     return found
 
 
-@pytest.mark.parametrize("row", ["bright", "bright (dense)"])
+@pytest.mark.parametrize("row", ["red", "red (dense)"])
 def test_segf1_and_classf1_are_cut_by_normal_validation_maps(benches, painted, trees, normal_maps, row):
     """The threshold is the mean plus three standard deviations of all their scores; the run says so."""
     run = benches("ad2")[row]
     found = {"segf1": {}, "classf1": {}, "pixel_aupro@0.05": {}}
-    if row == "bright":
+    if row == "red":
         images = {name: [(one, map_) for _, one, map_ in of] for name, of in painted(run, "ad2").items()}
     else:
         samples = by_category(trees / "ad2")
@@ -240,7 +219,7 @@ def test_segf1_and_classf1_are_cut_by_normal_validation_maps(benches, painted, t
     assert [mean_of(run, name, values) for name, values in found.items()] == [2, 2, 2]
 
 
-@pytest.mark.parametrize("row", ["bright", "oracle"])
+@pytest.mark.parametrize("row", ["red", "oracle"])
 def test_a_light_has_its_own_good_and_defective_images(benches, painted, row):
     """Its metrics are those of the images under this light alone, and of several objects their mean."""
     run = benches("ad2")[row]
@@ -263,7 +242,7 @@ def test_a_light_has_its_own_good_and_defective_images(benches, painted, row):
 
 def test_kinds_of_defects_have_au_spro_of_their_own(benches, painted):
     """Against all good images, as the authors' evaluator of AutoVI has it."""
-    run = benches("autovi")["bright"]
+    run = benches("autovi")["red"]
     images = painted(run, "autovi")["pipe_clip"]
     for kind, entry in run.metrics["kinds"]["pipe_clip"].items():
         own = [(sample, map_) for _, sample, map_ in images if not sample.label or sample.defect == kind]
@@ -291,7 +270,7 @@ def changed(run, out, **metrics):
 
 def test_verification_finds_what_was_changed(benches, trees, tmp_path):
     """A metric, a count of a defect's pixels, a threshold of maps, or the object that an image shows."""
-    loco, ad2 = benches("loco")["bright"], benches("ad2")["bright"]
+    loco, ad2 = benches("loco")["red"], benches("ad2")["red"]
     channels = list(loco.channels)
     at = next(at for at, one in enumerate(channels) if one.n_regions)
     channels[at] = replace(channels[at], overlap=channels[at].overlap[::-1], anomalous=channels[at].anomalous[::-1])
@@ -311,18 +290,18 @@ def test_verification_finds_what_was_changed(benches, trees, tmp_path):
     for run, tree, says in forged:
         write_run(run)
         # Dividing the images again starts processes, which takes a second.
-        shutil.copy(benches(tree)["bright"].dir.parent / "cache.sqlite", run.dir.parent)
+        shutil.copy(benches(tree)["red"].dir.parent / "cache.sqlite", run.dir.parent)
         with ExitStack() as stack:
             problems = verify_run(read_run(run.dir), None, find_sources(run, trees / tree, Progress(), stack))
         assert any(says in one for one in problems), problems
 
 
-def test_without_saturation_areas_au_spro_is_undefined(bright, trees, tmp_path):
+def test_without_saturation_areas_au_spro_is_undefined(red, trees, tmp_path):
     """The other metrics are there, and the reason names the file."""
     run = lvlm_ad.bench(
-        models=[bright], data=trees / "loco_no_config", settings=SETTINGS, out=tmp_path, resamples=0,
+        models=[red], data=trees / "loco_no_config", settings=SETTINGS, out=tmp_path, resamples=0,
         reference_rows=False,
-    ).named("bright")  # fmt: skip
+    ).named("red")  # fmt: skip
     mean = run.metrics["mean"]
     assert mean["au_spro@0.05"] is None
     assert "defects_config.json" in mean["undefined"]["au_spro@0.05"]
@@ -333,7 +312,7 @@ def test_without_saturation_areas_au_spro_is_undefined(bright, trees, tmp_path):
 @pytest.fixture(scope="session")
 def page_with_lights(benches, tmp_path_factory):
     """The page of a run whose images were taken under several lights, as text."""
-    return write_report(benches("ad2")["bright"], tmp_path_factory.mktemp("ad2"), pictures=False).read_text()
+    return write_report(benches("ad2")["red"], tmp_path_factory.mktemp("ad2"), pictures=False).read_text()
 
 
 def test_tables_and_pages_lead_with_what_authors_report(benches, page_with_lights):
@@ -362,7 +341,7 @@ def test_tables_and_pages_lead_with_what_authors_report(benches, page_with_light
 
 def test_a_page_with_many_metrics_has_two_tables(benches, page_with_lights, tmp_path):
     """LOCO's six metrics of its authors stand in a table before the seven, so that neither scrolls sideways."""
-    page = write_report(benches("loco")["bright"], tmp_path / "loco", pictures=False).read_text()
+    page = write_report(benches("loco")["red"], tmp_path / "loco", pictures=False).read_text()
     first, second = (page.index(f'aria-label="Metrics by category, table {number}"') for number in (1, 2))
     heads = [re.sub("<[^>]*>", "", part[: part.index("</tr>")]) for part in (page[first:], page[second:])]
     assert "AU-sPRO@0.05" in heads[0]
@@ -404,22 +383,22 @@ def test_models_are_ranked_by_every_metric_that_authors_report(trees, tmp_path):
 
 def test_parts_seen_several_times_are_called_objects(benches):
     """Two parts under four lights are two objects, not eight images."""
-    reasons = benches("ad2")["bright"].metrics["categories"]["can"]["no_interval"]
+    reasons = benches("ad2")["red"].metrics["categories"]["can"]["no_interval"]
     assert {reasons[name] for name in ("pixel_aupro@0.05", "segf1")} == {"fewer than 3 objects with a defect"}
-    assert benches("realiad")["bright"].metrics["categories"]["audiojack"]["no_interval"]["sample_auroc"] == (
+    assert benches("realiad")["red"].metrics["categories"]["audiojack"]["no_interval"]["sample_auroc"] == (
         "fewer than 2 good or 2 defective objects"
     )
 
 
 def test_intervals_of_decisions_count_objects(benches):
     """Rates of a run with several lights of a part have their effective numbers; the recall of a light has not."""
-    metrics = benches("ad2")["bright"].metrics
+    metrics = benches("ad2")["red"].metrics
     decisions = metrics["decisions"]
     can, pooled = decisions["categories"]["can"], decisions["pooled"]
     assert can["effective"].keys() == {"recall", "miss", "false_alarm", "pass", "precision"}
     assert 1 <= can["effective"]["recall"] <= 8
     assert pooled["effective"]["recall"] == sum(one["effective"]["recall"] for one in decisions["categories"].values())
-    assert "effective" not in benches("loco")["bright"].metrics["decisions"]["pooled"]
+    assert "effective" not in benches("loco")["red"].metrics["decisions"]["pooled"]
     for light in metrics["tags"]["lighting"].values():
         low, high = light["interval"]["recall"]
         assert low <= light["recall"] <= high
