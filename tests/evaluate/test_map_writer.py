@@ -78,14 +78,14 @@ def test_an_image_without_answer_counts_as_the_bench_counts_it(bench, endpoint, 
 
 
 @pytest.mark.slow
-def test_the_same_command_completes_the_maps(kept_data, grid, out, tmp_path):
+def test_the_same_command_completes_the_maps(red, kept_data, grid, out, tmp_path):
     """Maps and scores that are missing or damaged are written again."""
-    options = {"models": "contrast", "reference_rows": False, "data": kept_data, "settings": grid, "out": out}
+    options = {"models": red, "reference_rows": False, "data": kept_data, "settings": grid, "out": out}
     options |= {"resamples": 0, "maps": tmp_path / "maps"}
     lvlm_ad.bench(**options)
     before = {name: (tmp_path / "maps" / name).read_bytes() for name in names_in(tmp_path / "maps")}
-    (tmp_path / "maps/contrast/bolt/test/hole/000.tiff").write_bytes(b"half")
-    shutil.rmtree(tmp_path / "maps/contrast-dense")
+    (tmp_path / "maps/red/bolt/test/hole/000.tiff").write_bytes(b"half")
+    shutil.rmtree(tmp_path / "maps/red-dense")
     lvlm_ad.bench(**options)
     assert {name: (tmp_path / "maps" / name).read_bytes() for name in names_in(tmp_path / "maps")} == before
 
@@ -152,7 +152,7 @@ def test_no_name_in_the_scores_is_run_as_a_formula(small_data, grid, tmp_path):
     (small_data / "bolt").rename(small_data / "=bolt")
     maps = tmp_path / "maps"
     lvlm_ad.bench(
-        models="contrast",
+        models="chance",
         reference_rows=False,
         data=small_data,
         settings=grid,
@@ -160,7 +160,7 @@ def test_no_name_in_the_scores_is_run_as_a_formula(small_data, grid, tmp_path):
         resamples=0,
         maps=maps,
     )
-    lines = (maps / "contrast" / IMAGE_SCORES).read_text().splitlines()[1:]
+    lines = (maps / "chance" / IMAGE_SCORES).read_text().splitlines()[1:]
     assert sum(line.startswith("./=bolt/test/") for line in lines) == 6
     assert not any(line.startswith("=") for line in lines)
-    assert len(read_image_scores(maps / "contrast" / IMAGE_SCORES, load_dataset("folder", small_data))) == 12
+    assert len(read_image_scores(maps / "chance" / IMAGE_SCORES, load_dataset("folder", small_data))) == 12
