@@ -77,9 +77,10 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
     if again.unstable_fraction is None:
         lines.append("No image has two usable answers to the same question.")
     else:
-        sides = f"{100 * again.unstable_fraction:.1f} % of the {again.images} images"
-        answers = f"answers on both sides of the threshold {figures.threshold:g} ({again.answers} answers each)"
-        lines.append(f"{sides} had {answers}; ICC {number(again.icc)}.")
+        sides = f"{100 * again.unstable_fraction:.1f} % of the {again.images} images with two answers or more"
+        answers = f"answers on both sides of the threshold {figures.threshold:g}"
+        reason = f" ({again.icc.reason})" if again.icc.value is None else ""
+        lines.append(f"{sides} had {answers}; ICC {number(again.icc)}{reason}.")
     most = [one for one in figures.votes if one.how == "mean" and one.k > 1]
     if most:
         vote = most[-1]

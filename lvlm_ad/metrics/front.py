@@ -94,13 +94,13 @@ def usd_per_point(usd: float | None, auroc: float | None, interval: Interval | N
 
 
 def possible_front(better: NDArray[np.bool_], costs: ArrayLike) -> list[bool | None]:
-    """Return which rows may be on the front of quality over cost: no row is certainly better and never dearer.
+    """Return which rows may be on the front of quality over cost: no row is surely better and never dearer.
 
     Costs are compared image by image: a row is never dearer if the 95 % interval of the mean difference, Student's of
     paired differences, lies at or below 0, or if every image costs the same.
 
     Args:
-        better: bool ``(J, J)``, whether row i is certainly better than row j, see ``ranks.certainly_better``.
+        better: bool ``(J, J)``, whether row i is surely better than row j, see ``ranks.certainly_better``.
         costs: ``(J, n)``, of each row and image, the same images for all; NaN where unknown.
 
     Returns:
@@ -128,10 +128,10 @@ def possible_front(better: NDArray[np.bool_], costs: ArrayLike) -> list[bool | N
 def certainly_dominated(
     better: NDArray[np.bool_], difference: NDArray[Any], variance: NDArray[Any], quantile: float
 ) -> NDArray[np.bool_]:
-    """Return for each row whether some row is certainly better and, by the interval of their costs, never dearer.
+    """Return for each row whether some row is surely better and, by the interval of their costs, never dearer.
 
     Args:
-        better: bool ``(J, J)``, whether row i is certainly better than row j.
+        better: bool ``(J, J)``, whether row i is surely better than row j.
         difference: ``(J, J)``, cost of row i minus cost of row j.
         variance: ``(J, J)``, of the difference; 0 where both always cost the same.
         quantile: of the interval, in standard deviations.

@@ -1,4 +1,4 @@
-"""Which rows of a table certainly differ, and the range of ranks that each row may have.
+"""Which rows of a table surely differ, and the range of ranks that each row may have.
 
 All rows are measured on the same images, so their differences are paired: an image that is hard for every row makes
 none of them worse than another. Many pairs are tested at once, so a difference must be larger than in a single test.
@@ -252,7 +252,7 @@ def critical_value(rows: Rows, variance: NDArray[np.float64]) -> float:
 
 
 def certainly_better(rows: Rows) -> NDArray[np.bool_]:
-    """Return for every pair whether row i is certainly better than row j, bool ``(J, J)``.
+    """Return for every pair whether row i is surely better than row j, bool ``(J, J)``.
 
     The probability that any two equal rows are separated is at most 5 %. Once pairs are separated, the others need
     a smaller z, since fewer are in question (Romano and Wolf, J. Am. Stat. Assoc. 100:94-108, 2005).
@@ -283,7 +283,7 @@ def rank_ranges(better: NDArray[np.bool_]) -> NDArray[np.intp]:
     With a probability of 95 % or more, the true ranks of all rows are within their ranges.
 
     Args:
-        better: bool ``(J, J)``, whether row i is certainly better than row j.
+        better: bool ``(J, J)``, whether row i is surely better than row j.
 
     Returns:
         ``(J, 2)``, from 1 to J.

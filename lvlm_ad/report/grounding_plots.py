@@ -70,6 +70,8 @@ def _hits(methods: Sequence[MethodFigures]) -> Explained | None:
         "A defect is hit if a place that the answer names holds a part of it. Small defects are at the left; n: "
         "defects. Where a line falls, the answers miss them."
     )
+    if (left := sum(bool(one.hits) for one in methods) - len(shown)) > 0:
+        words += f" {left} more ways of asking are only in the table."
     alt = f"Defects hit by their size, in percent: {in_words(said)}."
     return Explained(as_plot("hits", "Which defects are hit", alt, figure), words)
 

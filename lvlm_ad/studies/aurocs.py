@@ -85,7 +85,8 @@ def auroc_change(readings: Scored, column: int, base: int = 0) -> Number:
 def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[float]) -> Number:
     """Return a weighted sum of image AUROCs on the images answered under all conditions, such as a slope.
 
-    The interval is the jackknife's over images, or over objects where several images show the same one.
+    The interval is the jackknife's over images, or over objects where several images show the same one; it ends where
+    AUROCs of 0 and 1 would.
 
     Args:
         readings: the answers.
@@ -102,7 +103,12 @@ def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[f
         for rows, own in zip(groups, values, strict=True)
         for left in _without_each(readings, rows)
     ]
-    return Number.of(jackknife(value, np.array(without)))
+    found = jackknife(value, np.array(without))
+    ends = found.interval
+    if ends is not None:  # no AUROC is below 0 or above 1
+        low, high = float(np.minimum(factors, 0).sum()), float(np.maximum(factors, 0).sum())
+        ends = max(ends[0], low), min(ends[1], high)
+    return Number(value=found.value, interval=ends, reason=found.reason)
 
 
 def images_by_category(readings: Scored, columns: Sequence[int]) -> list[NDArray[np.intp]]:

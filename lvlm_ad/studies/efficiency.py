@@ -14,6 +14,7 @@ from lvlm_ad.studies.pricing import total_price, without_asked
 from lvlm_ad.studies.readings import Readings
 from lvlm_ad.studies.record import Study, study_record
 from lvlm_ad.studies.runner import forecast_study, run_study
+from lvlm_ad.studies.wording import incomplete
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import RunConfig
@@ -81,6 +82,7 @@ def study_efficiency(
     refuse_other_study("efficiency", design.study)
     results = run_study(design.study, progress, workers)
     figures, sentence = efficiency_figures(Readings.of(results), design, config.resamples)
+    sentence = incomplete(sentence, results.lacking)
     study = study_record("efficiency", results, sentence, figures.model_dump(mode="json"), design.left_out)
     names = [(one.model, title_of(one.method)) for one in design.combinations.values()]
     models, methods = (", ".join(dict.fromkeys(part)) for part in zip(*names, strict=True))

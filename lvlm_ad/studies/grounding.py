@@ -18,6 +18,7 @@ from lvlm_ad.studies.pricing import total_price, without_asked
 from lvlm_ad.studies.readings import Readings
 from lvlm_ad.studies.record import Study, study_record
 from lvlm_ad.studies.runner import run_study
+from lvlm_ad.studies.wording import incomplete
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import RunConfig
@@ -86,7 +87,8 @@ def study_grounding(
     with StudyMaps.opened(readings) as maps:
         figures = grounding_figures(readings, maps, design.parts)
     dumped = figures.model_dump(mode="json")
-    study = study_record("grounding", results, verdict(figures), dumped, design.left_out, findings(figures))
+    sentence = incomplete(verdict(figures), results.lacking)
+    study = study_record("grounding", results, sentence, dumped, design.left_out, findings(figures))
     study.write(design.study.folder)
     return study
 

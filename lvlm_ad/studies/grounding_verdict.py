@@ -63,7 +63,8 @@ class _Changes:
     """What the sentences choose from, with intervals that hold together.
 
     Attributes:
-        marks: of image AUROC by marked regions, against the same without marks, or else against the score alone.
+        marks: of image AUROC, of the score of good and of anomalous images by marked regions, against the same without
+            marks, or else against the score alone.
         sizes: of image AUROC at other sizes.
         drops: of image AUROC by corruptions.
         blind: image AUROC without the image, minus 0.5.
@@ -101,7 +102,11 @@ def _mark_changes(figures: GroundingFigures) -> list[Change]:
     found = [one for one in figures.marks if one.auroc.value is not None]
     alike = [one for one in found if one.against.startswith("regions") or one.against == "base"]
     words = "marks on the picture" if alike else "a question about marked regions instead of one for a score alone"
-    return [Change(words, one.auroc, images.get(one.condition, 0)) for one in (alike or found)[:1]]
+    return [
+        Change(words, number, images.get(one.condition, 0))
+        for one in (alike or found)[:1]
+        for number in (one.auroc, one.good, one.anomalous)
+    ]
 
 
 def _images_of(one: CorruptionFigures) -> int:
@@ -150,12 +155,21 @@ def _naming(figures: GroundingFigures) -> MethodFigures | None:
 
 
 def _marks(changes: _Changes) -> Iterator[str]:
-    """Say what marks do to image AUROC."""
-    for one in changes.marks:
-        if one.sure:
-            yield f"image AUROC surely changes by {changed_points(one.number)} with {one.words}"
-        else:
-            yield f"no sure change of image AUROC with {one.words} ({changed_points(one.number)})"
+    """Say what marks do to image AUROC, and to scores where that is sure."""
+    if not changes.marks:
+        return
+    auroc, *scores = changes.marks
+    if auroc.sure:
+        yield f"image AUROC surely changes by {changed_points(auroc.number)} with {auroc.words}"
+    else:
+        yield f"no sure change of image AUROC with {auroc.words} ({changed_points(auroc.number)})"
+    shifts = [
+        f"that of {name} images by {changed_points(one.number)}"
+        for name, one in zip(("good", "anomalous"), scores, strict=True)
+        if one.sure
+    ]
+    if shifts:
+        yield f"the mean score (0 to 100) surely changes with {auroc.words}: {together(shifts)}"
 
 
 def _losses(figures: GroundingFigures) -> Iterator[str]:

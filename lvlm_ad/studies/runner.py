@@ -38,6 +38,10 @@ class Result:
     problem: str = ""
 
 
+_MOST_NAMES = 3
+"""Conditions without answers that a verdict names."""
+
+
 @dataclass(frozen=True)
 class StudyResults:
     """What became of a study.
@@ -54,6 +58,16 @@ class StudyResults:
     results: tuple[Result, ...]
     spent: float | None = 0.0
     interrupted: bool = False
+
+    @property
+    def lacking(self) -> list[str]:
+        """What was not, or not wholly, asked: names of conditions, or their number if they are many."""
+        names = [
+            one.condition.name
+            for one in self.results
+            if one.run is None or any(record.status == "unasked" for record in one.run.predictions)
+        ]
+        return [f"{len(names)} of {len(self.results)} conditions"] if len(names) > _MOST_NAMES else names
 
     def of_factor(self, factor: str) -> list[Result]:
         """Return the results of a factor's conditions that have a run; ``""``: of the base."""

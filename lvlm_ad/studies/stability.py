@@ -100,7 +100,12 @@ def study_stability(
     ways = OtherWays.of(figures)
     sentence = verdict(figures.auroc, Asked.of(results, readings), ways)
     study = study_record(
-        "stability", results, sentence, figures.model_dump(mode="json"), design.left_out, findings(ways)
+        "stability",
+        results,
+        sentence,
+        figures.model_dump(mode="json"),
+        design.left_out,
+        findings(ways, figures.repeats["all"]),
     )
     study.write(design.study.folder)
     return study

@@ -33,6 +33,8 @@ class RepeatFigures(Record):
     """R, the most answers of an image."""
     flip_rate: Rate
     """The probability that two answers of one image disagree about the alarm."""
+    partly: Count = 0
+    """Images with a usable answer one time and none another; what was not asked does not count."""
     unstable_fraction: Fraction | None
     """Images whose answers do not all agree; it grows with R."""
     within_sd: Spreading | None

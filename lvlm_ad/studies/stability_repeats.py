@@ -58,12 +58,16 @@ def check_repeats(readings: Readings, columns: Sequence[int]) -> None:
 def repeat_figures(readings: Readings, columns: Sequence[int], threshold: float) -> dict[str, RepeatFigures]:
     """Compute how far the answers of repeats differ, for all images and within each label."""
     groups = {"all": np.ones(len(readings.ids), np.bool_), "good": ~readings.labels, "anomalous": readings.labels}
+    asked = np.array([[one.status != "unasked" for one in readings.records[column]] for column in columns])
+    usable = ~np.isnan(readings.scores[:, columns]).T
+    partly = usable.any(axis=0) & (asked & ~usable).any(axis=0)
     figures = {}
     for name, rows in groups.items():
         found = repeats(readings.scores[rows][:, columns], threshold)
         figures[name] = RepeatFigures(
             images=found.images,
             answers=found.answers,
+            partly=int(np.count_nonzero(partly & rows)),
             flip_rate=Number.of(found.flip_rate),
             unstable_fraction=found.unstable_fraction,
             within_sd=found.within_sd,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from lvlm_ad.metrics.stability import images_for_auroc
 from lvlm_ad.studies.changes import changed_points
 from lvlm_ad.studies.stability_levels import FACTORS
+from lvlm_ad.studies.wording import incomplete, together
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
     from lvlm_ad.studies.runner import StudyResults
     from lvlm_ad.studies.stability_changes import OtherWays
-    from lvlm_ad.studies.stability_record import AurocNoise
+    from lvlm_ad.studies.stability_record import AurocNoise, RepeatFigures
 
 __all__ = ["WANTED", "Asked", "asked_twice", "difference_half_width", "findings", "verdict"]
 
@@ -94,14 +95,15 @@ def verdict(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float = WA
         >>> said.partition(": ")[2]
         'asked twice, image AUROC differs by less than 2.8 points in 95 of 100 cases.'
     """
-    sentence = _nothing(noise, asked, ways) or _judged(noise, asked, ways, wanted)
-    if not asked.missing:
-        return sentence
-    return f"Incomplete, not all was asked of {_listed(asked.missing)}: {sentence[0].lower()}{sentence[1:]}"
+    return incomplete(_nothing(noise, asked, ways) or _judged(noise, asked, ways, wanted), asked.missing)
 
 
-def findings(ways: OtherWays) -> list[str]:
-    """Say which way of asking surely shifts the mean score most, or that none does; nothing without a shift.
+def findings(ways: OtherWays, repeats: RepeatFigures | None = None) -> list[str]:
+    """Say which way of asking surely shifts the mean score most, or that none does, and what repeats did not answer.
+
+    Args:
+        ways: what other ways of asking change.
+        repeats: of all images.
 
     Example:
         >>> from lvlm_ad.studies import Number
@@ -110,20 +112,25 @@ def findings(ways: OtherWays) -> list[str]:
         >>> findings(OtherWays(shifts=(Change("marks (wide)", Number(value=0.1, interval=(0.02, 0.18)), 50),)))
         ['Marks (wide) shifts the mean score by +10.0 points [+2.0, +18.0].']
     """
-    if not ways.shifts:
-        return []
+    found = [] if not ways.shifts else [_shift(ways)]
+    if repeats is not None and repeats.partly:
+        found.append(f"Images that were answered one time and not another, when the same was asked: {repeats.partly}.")
+    return found
+
+
+def _shift(ways: OtherWays) -> str:
     if not any(one.size for one in ways.shifts):
-        return ["In this study, no other way of asking shifted the mean score."]
+        return "In this study, no other way of asking shifted the mean score."
     count = len(ways.shifts)
     sure = [one for one in ways.shifts if one.sure]
     largest = max(sure or ways.shifts, key=lambda one: one.size)
     points = changed_points(largest.number)
     if sure:
         of = f", the largest sure shift of {count}" if count > 1 else ""
-        return [f"{largest.words[0].upper()}{largest.words[1:]} shifts the mean score by {points}{of}."]
+        return f"{largest.words[0].upper()}{largest.words[1:]} shifts the mean score by {points}{of}."
     if count == 1:
-        return [f"No sure shift of the mean score: {points} by {largest.words}."]
-    return [f"No sure shift of the mean score: the largest of {count} is {points} by {largest.words}."]
+        return f"No sure shift of the mean score: {points} by {largest.words}."
+    return f"No sure shift of the mean score: the largest of {count} is {points} by {largest.words}."
 
 
 def asked_twice(asking: float) -> str:
@@ -148,7 +155,8 @@ def _nothing(noise: AurocNoise, asked: Asked, ways: OtherWays) -> str:
         which = "anomalous" if asked.good else "good"
         return f"Nothing can be said of image AUROC: there are no {which} images, and it needs both kinds."
     if asked.auroc is None or (noise.asking is None and ways.sure is None):
-        return "Nothing can be said yet: the base was not answered twice about good and anomalous images."
+        yet = " yet" if asked.missing else ""
+        return f"Nothing can be said{yet}: the base has no two usable answers about good and anomalous images."
     return ""
 
 
@@ -163,10 +171,11 @@ def _judged(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float) -> 
             f"Too few images to say whether {apart} can be told: with {asked.images} images, image AUROC has no "
             f"interval. Ask about {fewest} or more (--images {fewest})."
         )
-    if (noise.asking or 0.0) >= wanted or ways.least >= wanted:
+    if (noise.asking or 0.0) >= wanted:
         return f"Too unstable to tell {apart}: {change}."
     if ways.sure is not None and ways.sure.size >= wanted:
-        return f"Perhaps too unstable to tell {apart}: {change}."
+        degree = "Too unstable" if ways.least >= wanted else "Perhaps too unstable"
+        return f"{degree} to tell {apart}, unless both are asked in the same way: {change}."
     images = f"{asked.images} images give the difference of two versions to ±{100 * half:.1f} points"
     if half > wanted:
         needed = _rounded_up(asked.images * (half / wanted) ** 2)
@@ -185,7 +194,7 @@ def _judged(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float) -> 
 def _changes(noise: AurocNoise, asked: Asked, ways: OtherWays) -> str:
     """Say what changes image AUROC, asking again and other ways."""
     if not noise.asking and ways.nothing_changed:
-        return f"{_listed(asked.varied)} did not change image AUROC in this study"
+        return f"{together(asked.varied)} did not change image AUROC in this study"
     again = "" if noise.asking is None else asked_twice(noise.asking)
     return "; ".join(filter(None, [again, ways.words]))
 
@@ -194,8 +203,3 @@ def _rounded_up(images: float) -> int:
     """Round a number of images up to two digits."""
     unit: int = 10 ** max(len(str(math.ceil(images))) - 2, 0)
     return math.ceil(images / unit) * unit
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    """Join names in words."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

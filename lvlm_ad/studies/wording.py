@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["together"]
+__all__ = ["incomplete", "together"]
 
 
 def together(names: Sequence[str]) -> str:
@@ -19,3 +19,15 @@ def together(names: Sequence[str]) -> str:
     """
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def incomplete(sentence: str, missing: Sequence[str]) -> str:
+    """Say before a verdict what was not, or not wholly, asked.
+
+    Example:
+        >>> incomplete("Nothing is known.", ["marks"]), incomplete("Nothing is known.", [])
+        ('Incomplete, not all was asked of marks: nothing is known.', 'Nothing is known.')
+    """
+    if not missing:
+        return sentence
+    return f"Incomplete, not all was asked of {together(missing)}: {sentence[0].lower()}{sentence[1:]}"

@@ -41,6 +41,8 @@ class ScriptedOptions(BackendOptions):
     """The number that it names with this probability."""
     log: str = ""
     """A file that gets a line for each question, and when the model is built or closed."""
+    refused: float = 0.0
+    """Probability that it refuses a question."""
     refuses: bool = False
     """Whether it refuses every question."""
     counts: bool = True
@@ -96,6 +98,8 @@ class Scripted:
         index, defect, ink = seen(request.images[-1])
         repeat = request.options.get("repeat", 0)
         asked = (request.text, request.images[-1].digest, repeat)
+        if unit(asked, "refused") < options.refused:
+            return Answer("I'm sorry, but I can't help with that.", usage=Usage(1000, None, 20))
         score = 0.4 + options.own * normal(index) + options.noise * normal(asked)
         score += options.sharpness * (defect is not None) + options.wording * normal(request.text)
         score = min(1.0, max(0.0, score + options.distraction * ink))

@@ -67,7 +67,7 @@ def test_what_is_undefined_has_a_reason():
     one = answers([[0.1, 0.2], [0.3, 0.4], [0.2, 0.1]], [False, True, False])
     assert (auroc_change(one, 1).interval, auroc_change(one, 1).reason) == (
         None,
-        "fewer than 2 good or 2 defective images",
+        "a category has fewer than 2 good or 2 anomalous images",
     )
     assert auroc_contrast(one, [0, 1], [1, -1]).reason == "undefined without one of the images"
 
