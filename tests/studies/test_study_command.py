@@ -59,7 +59,7 @@ def test_a_model_that_refuses_has_no_numbers(lvlm_ad_command, options):
     """Nothing is said of 0 images, and no limit is blamed."""
     done = lvlm_ad_command("study", "stability", *options(refuses=True), *SMALL)
     assert done.returncode == 3, done.stderr
-    assert done.stdout.startswith("Nothing can be said yet: ")
+    assert done.stdout.startswith("Nothing can be said: the base has no two usable answers")
     assert "No image has two usable answers to the same question." in done.stdout
     assert "paraphrase-1: 12 of 12 images have no usable answer." in done.stdout
     assert "Of 0 images" not in done.stdout
