@@ -34,11 +34,11 @@ from lvlm_ad.cli.terminal import Bars
 from lvlm_ad.datasets import Dataset, load_dataset
 from lvlm_ad.datasets.images import read_image
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
-from lvlm_ad.errors import ConfigError, LvlmAdError
+from lvlm_ad.errors import ConfigError, LvlmAdError, nearest
 from lvlm_ad.evaluate import RunConfig, dry_run
 from lvlm_ad.metrics import image_metrics, pixel_metrics
 from lvlm_ad.plugins import build, find_model
-from lvlm_ad.presets import load_download, parse_settings
+from lvlm_ad.presets import Protocol, load_download, parse_settings
 
 if TYPE_CHECKING:
     from lvlm_ad.runs import Run
@@ -67,8 +67,16 @@ def check_pictures(dataset: Dataset | None) -> list[np.ndarray]:
 
 
 def check_steps(recipe: Recipe, settings: Mapping[str, Any], dataset: Dataset | None) -> list[Step]:
-    """Check the steps of a recipe in the method's order; without a data set on drawn pictures."""
-    model, _ = find_model(recipe.model, dict(settings))
+    """Check the steps of a recipe in the method's order; without a data set on drawn pictures.
+
+    Raises:
+        ConfigError: there is no such setting, or it is wrong; or the weights are not available.
+    """
+    model, known = find_model(recipe.model, dict(settings))
+    known |= Protocol.model_fields.keys()
+    for name in settings:
+        if name not in known:
+            raise ConfigError(f"There is no setting {name!r}.{nearest(name, known)}")
     if recipe.checks == "regions":
         from reproduce_regions import region_steps as check  # noqa: PLC0415 - needs no torch
     else:

@@ -15,7 +15,7 @@ from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.presets import load_prompt, load_protocol
 from lvlm_ad.prompts.marks import MarkStyle, draw_marks, place_numbers
 from lvlm_ad.prompts.question import fill_prompt, sentences
-from lvlm_ad.regions import Regions, divide
+from lvlm_ad.regions import METHODS, Regions, divide
 from lvlm_ad.text2seg import paint, parse
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def region_steps(
     protocol = load_protocol(recipe.protocol, {name: value for name, value in settings.items() if name in fields})
     size = int(wanted["image_size"])
     sent = [resize_image(picture, (protocol.image_size, protocol.image_size)) for picture in pictures]
-    regions = [divide(one, protocol.division, **protocol.division_options()) for one in sent]
+    # The protocol's options are those of superpixels; another division has others.
+    known = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
+    options = {name: value for name, value in protocol.division_options().items() if name in known}
+    regions = [divide(one, protocol.division, **options) for one in sent]
     asked = str(model.preset.options.get("model", model.preset.name))
     state = "agrees" if asked == wanted["model"] else "open"
     detail = f"{asked}" if state == "agrees" else f"{asked} is asked; the paper's {wanted['model']} is retired"
