@@ -52,7 +52,7 @@ def test_json_is_one_object(lvlm_ad_command, models):
     priced = lvlm_ad_command("study", "efficiency", *options_of(config), *WAYS, "--dry-run", "--json")
     assert json.loads(priced.stdout)["to_ask"] == 12 + 24 + 48
     first = lvlm_ad_command("study", "efficiency", *options_of(config), *WAYS, "--dry-run")
-    assert "0 already answered, 24 asked by another condition too, 84 to ask" in first.stdout
+    assert "0 already answered, 24 shared with another condition, 84 to ask" in first.stdout
     assert "The cost of one is unknown: no answer is stored yet, and the preset has no rule" in first.stdout
     done = lvlm_ad_command("study", "efficiency", *options_of(config), *WAYS, "--json")
     study = json.loads(done.stdout)
