@@ -24,15 +24,8 @@ from lvlm_ad.metrics.bootstrap import (
 )
 from lvlm_ad.metrics.differences import mean_auroc_difference, resampled_difference
 from lvlm_ad.metrics.estimates import estimate_category, estimate_mean
-from lvlm_ad.metrics.intervals import (
-    AurocInterval,
-    Interval,
-    Z,
-    auroc_interval,
-    mean_auroc_interval,
-    pixel_interval,
-    smoothed_interval,
-)
+from lvlm_ad.metrics.intervals import AurocInterval, Interval, Z, auroc_interval, mean_auroc_interval
+from lvlm_ad.metrics.resampled_intervals import pixel_interval, smoothed_interval
 
 Size = tuple[int, int]
 Range = tuple[float, float]

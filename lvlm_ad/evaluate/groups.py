@@ -20,8 +20,8 @@ from lvlm_ad.evaluate.reported import NO_MAP, ReportedImages, limits_of, measure
 from lvlm_ad.metrics.bootstrap import CategoryImages
 from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean
 from lvlm_ad.metrics.groups import numbers_of_parts
-from lvlm_ad.metrics.intervals import FEWEST_DEFECTIVE
 from lvlm_ad.metrics.named import at_limit
+from lvlm_ad.metrics.resampled_intervals import FEWEST_DEFECTIVE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

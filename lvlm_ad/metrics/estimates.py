@@ -12,21 +12,23 @@ import numpy as np
 from lvlm_ad.errors import listed
 from lvlm_ad.metrics.bootstrap import CategoryImages, bootstrap, smoothed_bootstrap
 from lvlm_ad.metrics.intervals import (
-    FEWEST_DEFECTIVE,
-    FEWEST_EFFECTIVE,
-    MOST_UNDEFINED,
     Interval,
     auroc_interval,
     class_sizes,
-    kish,
     mean_auroc_interval,
     mover_mean,
     over_categories,
+)
+from lvlm_ad.metrics.named import at_limit
+from lvlm_ad.metrics.resampled_intervals import (
+    FEWEST_DEFECTIVE,
+    FEWEST_EFFECTIVE,
+    MOST_UNDEFINED,
+    kish,
     pixel_interval,
     pixel_mean,
     smoothed_interval,
 )
-from lvlm_ad.metrics.named import at_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,8 @@ from scipy.special import betaincinv
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.differences import shrunk_correlation, square_and_add
 from lvlm_ad.metrics.histograms import components
-from lvlm_ad.metrics.intervals import kish, mover_mean
+from lvlm_ad.metrics.intervals import mover_mean
+from lvlm_ad.metrics.resampled_intervals import kish
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from lvlm_ad.metrics.differences import PairedDifference, mean_auroc_difference
-from lvlm_ad.metrics.intervals import (
-    auroc_interval,
-    mean_auroc_interval,
-    mover_mean,
-    over_categories,
-    pixel_interval,
-    pixel_mean,
-    smoothed_interval,
-)
+from lvlm_ad.metrics.intervals import auroc_interval, mean_auroc_interval, mover_mean, over_categories
+from lvlm_ad.metrics.resampled_intervals import pixel_interval, pixel_mean, smoothed_interval
 
 
 def _width(interval):
