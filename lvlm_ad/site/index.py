@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["index_page", "main_table", "price_range"]
 
 _BEST = 3
-"""Ranked rows on a data set's card."""
+"""Rows on a data set's card."""
 
 _KINDS = {"backend": "chat model", "baseline": "other method", "maps": "maps from files"}
 
@@ -86,7 +86,7 @@ def _sort_of(contents: Contents, table: Table) -> str:
 
 def _card(contents: Contents, dataset: str, table: Table) -> dict[str, Any]:
     sort = _sort_of(contents, table)
-    best = table.ranked[:_BEST]
+    best = table.ranked[:_BEST] or [entry for entry in table.group.entries if entry.kind == "apart"][:_BEST]
     others = [one for one in compared_rows(table, contents.by_folder).values() if one not in best]
     runs = {entry.run for one in contents.tables[dataset] for entry in one.group.entries if entry.run}
     first = contents.by_folder[next(entry.run for entry in table.group.entries if entry.run)].manifest.dataset
@@ -104,6 +104,7 @@ def _card(contents: Contents, dataset: str, table: Table) -> dict[str, Any]:
         "metric": "Accuracy" if sort == ACCURACY else metric_title(sort),
         "low": f"{100 * low:.0f}",
         "rows": [_bar(contents, entry, sort, low) for entry in (*best, *others)],
+        "ranked": bool(table.ranked),
         "verdicts": []
         if sort == ACCURACY
         else verdicts(table, contents.by_folder, sort, verified=bool(contents.verified)),
@@ -155,7 +156,7 @@ def _published(group: Group, number: int) -> dict[str, Any]:
         ),
         "pixel_aupro",
     )
-    known = [row for row in rows if row.metrics.get(metric) is not None]
+    known = [row for row in rows if row.metrics.get(metric) is not None and not row.conditions["trained_on_test_set"]]
     best = max(known, key=lambda row: row.metrics[metric] or 0.0, default=None)
     return {
         "title": group.title,

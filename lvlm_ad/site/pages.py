@@ -77,7 +77,7 @@ def study_files(contents: Contents, study: Study, folder: str) -> dict[str, str]
     """
     page = f"{folder}/index.html"
     return {
-        page: study_page(study, **contents.page_values(page, "../../")),
+        page: study_page(study, **{**contents.page_values(page, "../../"), "made": ""}),
         f"{folder}/study.json": f"{json_text(study.model_dump(mode='json'))}\n",
         **{f"{folder}/study.{name}": write(study) for name, write in STUDY_FORMATS.items()},
     }

@@ -71,7 +71,7 @@ class Permissions:
             >>> Permissions().why_not("visa", ["candle"])
             ''
             >>> Permissions().why_not("mvtec", ["bottle"])
-            'the licence of the pictures, CC BY-NC-SA 4.0, lets not everybody show them'
+            'their licence, CC BY-NC-SA 4.0, does not let everybody show them'
         """
         if NOBODY in self.given:
             return "the owner of this site shows no pictures"
@@ -79,5 +79,5 @@ class Permissions:
             return ""
         licence = READERS[dataset].licence if dataset in READERS else ""
         if licence and dataset not in _OPEN:
-            return f"the licence of the pictures, {licence}, lets not everybody show them"
-        return "no licence of the pictures is known that lets anybody show them"
+            return f"their licence, {licence}, does not let everybody show them"
+        return "no licence is known that lets everybody show them"

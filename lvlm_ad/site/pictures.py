@@ -71,9 +71,11 @@ class Galleries:
     _sources: dict[Any, Sources | str] = field(default_factory=dict)
 
     def of(self, contents: Contents, model: str) -> list[Gallery]:
-        """Return a gallery for each data set of a model: of its best row with a map."""
+        """Return a gallery for each data set of a model: of its best row with a map. Reference rows have none."""
         by_set: dict[str, list[ModelRow]] = {}
         for row in contents.models[model]:
+            if row.run.manifest.model.frame:
+                continue
             by_set.setdefault(row.table.dataset, []).append(row)
         folder = contents.model_pages[model].removeprefix("models/").removesuffix(".html")
         return [

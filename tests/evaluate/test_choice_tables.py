@@ -26,6 +26,7 @@ from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.report.run_pages import write_comparison, write_report
 from lvlm_ad.runs import read_run
+from lvlm_ad.site import write_site
 
 MODELS = '''
 import hashlib
@@ -260,6 +261,15 @@ def test_pages_show_accuracies_and_letters(made, tmp_path):
     both = write_comparison(runs, tmp_path / "both", resamples=100, pictures=False).read_text(encoding="utf-8")
     assert "Accuracy of answers to questions" in both
     assert "+14.3" in both
+
+
+def test_a_site_shows_accuracies(made, tmp_path):
+    """On the first page, on that of the data set and on that of a model."""
+    site = write_site(made[1], tmp_path / "site").parent
+    pages = [(site / name).read_text(encoding="utf-8") for name in ("index.html", "datasets/mmad.html")]
+    pages.append(next((site / "models").glob("knows*.html")).read_text(encoding="utf-8"))
+    assert "Accuracy in percent. Line" in pages[0]
+    assert all("92.9" in page for page in pages), "half of one of seven subtasks is wrong"
 
 
 def test_the_terminal_shows_the_table(made, lvlm_ad_command):

@@ -56,7 +56,7 @@ def test_pictures_are_of_permitted_data_sets_alone(built):
     assert len(list((built / "pictures" / "seer-large" / "demo").glob("*.jpg"))) == 6
     page = (built / "models" / "seer-large.html").read_text(encoding="utf-8")
     assert "CC BY 4.0. Available at github.com/amazon-science/spot-diff." in page
-    assert "No pictures of MVTec AD, MPDD: the licence of the pictures" in page
+    assert "No pictures of MVTec AD, MPDD: their licence" in page
     assert str(built.parent.parent) not in page
 
 

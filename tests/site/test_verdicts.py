@@ -1,0 +1,37 @@
+"""Sentences on whether the best row of a table beats rows without a chat model."""
+
+from lvlm_ad.leaderboard import make_board
+from lvlm_ad.site.contents import Table
+from lvlm_ad.site.verdicts import verdicts
+
+
+def sentences(runs, sort="image_auroc"):
+    """The verdicts of the only table of runs."""
+    (group,) = make_board(runs, sort).groups
+    return verdicts(Table(group, 1), {run.dir.name: run for run in runs}, sort)
+
+
+def test_the_best_row_is_compared_with_contrast_and_winclip(make_run, make_reference_row):
+    """Each with the difference on the same images and its interval; the sign says who is better."""
+    baseline = {"prompt": "", "model": {"kind": "baseline"}}
+    runs = [make_run("best", 0.9), make_run("other", 0.7), make_run("winclip", 0.89, **baseline)]
+    first, second = sentences([*runs, make_reference_row("contrast", 0.6)])
+    assert first.startswith("best is better than contrast: +30.0 points of image AUROC (+")
+    assert second.startswith("These images cannot tell best from winclip: +1.0 points of image AUROC (-")
+    low, high = (float(one) for one in second.split("(")[1].rstrip(").").split(" to "))
+    assert low < 1 < high
+
+
+def test_a_row_that_is_worse_is_called_worse(make_run, make_reference_row):
+    """A newcomer sees that the model is not worth its price."""
+    (sentence,) = sentences([make_run("best", 0.6), make_reference_row("contrast", 0.95)])
+    assert sentence.startswith("best is worse than contrast: -35.0 points of image AUROC (-")
+
+
+def test_nothing_is_said_where_nothing_can_be_compared(make_run, make_reference_row):
+    """Without contrast, without a ranked row, where the best row is the one to beat, and without an interval."""
+    assert sentences([make_run("best", 0.9)]) == []
+    assert sentences([make_reference_row("contrast", 0.9)]) == []
+    assert sentences([make_run("winclip", 0.9, prompt="", model={"kind": "baseline"})]) == []
+    without = make_reference_row("contrast", 0.5, mean={"interval": {}})
+    assert sentences([make_run("best", 0.9), without]) == []
