@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lvlm_ad.site import write_site
+
 pytestmark = pytest.mark.heavy
 
 check_links, content_of = map(
@@ -182,3 +184,18 @@ def test_the_same_runs_give_the_same_site(many_runs, built, in_process, tmp_path
     done = in_process(["leaderboard", many_runs, "--site", tmp_path / "again", "--gallery", "btad"])
     assert done.returncode == 0
     assert content_of(tmp_path / "again") == content_of(built)
+
+
+def test_long_and_hostile_names_fit_a_phone_and_run_nothing(make_run, tmp_path, open_page):
+    """Of a model, a label, a data set, a category and a note."""
+    hostile = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e" + "9" * 150
+    runs = [
+        make_run(f"{hostile}{at}", 0.6 + at / 10, dataset=hostile, model={"label": hostile, "notes": [hostile]})
+        for at in range(2)
+    ]
+    folder = write_site(runs, tmp_path / "site").parent
+    for path in sorted(folder.rglob("*.html")):
+        opened = open_page(path, width=390)
+        assert opened.complaints == [], path.name
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390, path.name
+        assert opened.page.title() != "owned"
