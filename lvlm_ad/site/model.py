@@ -103,9 +103,9 @@ def _columns(contents: Contents, rows: Sequence[ModelRow]) -> tuple[Column, ...]
 
 
 def _place(contents: Contents, row: ModelRow) -> dict[str, str]:
-    title, _, conditions = row.table.group.title.partition(" \N{MIDDLE DOT} ")
+    """Return the data set of a row, the conditions of its table, and the address of the table."""
     link = f"../{contents.dataset_pages[row.table.dataset]}#group{row.table.number}"
-    return {"link": link, "title": title, "conditions": conditions}
+    return {"link": link, "title": dataset_title(row.table.dataset), "conditions": row.table.group.title}
 
 
 def _one_of_each_run(rows: Sequence[ModelRow]) -> list[ModelRow]:
