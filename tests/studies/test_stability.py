@@ -170,7 +170,7 @@ def test_without_marks_wording_and_resolution_remain(base):
     assert {one["what"]: one["reason"] for one in price["left_out"]} == {
         "numbering": "with visual=image no numbers are drawn",
         "marks": "no marks are drawn",
-        "references": "no normal images are shown (--set shots=N shows some)",
+        "references": "no normal images are shown; --set shots=N shows some",
     }
 
 
