@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lvlm_ad.studies import FactorFigures, StabilityFigures, Study
-    from lvlm_ad.studies.stability_record import PositionFigures
+    from lvlm_ad.studies.stability_record import PositionFigures, RepeatFigures
 
 
 def show_stability(found: Study, folder: Path, *, json: bool) -> None:
@@ -77,10 +77,11 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
     if again.unstable_fraction is None:
         lines.append("No image has two usable answers to the same question.")
     else:
-        sides = f"{100 * again.unstable_fraction:.1f} % of the {again.images} images with two answers or more"
-        answers = f"answers on both sides of the threshold {figures.threshold:g}"
+        sides = (
+            f"{100 * again.unstable_fraction:.1f} % had answers on both sides of the threshold {figures.threshold:g}"
+        )
         reason = f" ({again.icc.reason})" if again.icc.value is None else ""
-        lines.append(f"{sides} had {answers}; ICC {number(again.icc)}{reason}.")
+        lines.append(f"{_images_asked(again)}, {sides}; ICC {number(again.icc)}{reason}.")
     most = [one for one in figures.votes if one.how == "mean" and one.k > 1]
     if most:
         vote = most[-1]
@@ -98,6 +99,20 @@ def _other_figures(figures: StabilityFigures) -> list[str]:
         text = ", ".join(f"{name} {number(one.shown, 5)}" for name, one in shown.items())
         lines.append(f"Components of the variance of scores: {text}.")
     return lines
+
+
+def _images_asked(again: RepeatFigures) -> str:
+    """Say how many images were asked about, and how many of them have all answers."""
+    some = f"{again.images} with two answers or more"
+    asked = again.answering
+    if asked is None:
+        return f"Of {some}"
+    if asked.always == asked.images:
+        return f"Of {asked.images} images, each answered every time it was asked (up to {asked.times} times)"
+    return (
+        f"Of {asked.images} images asked up to {asked.times} times, {asked.always} were answered every time and "
+        f"{asked.sometimes} ({percent(asked.rate)}) one time and not another. Of {some}"
+    )
 
 
 def _numbers_line(place: PositionFigures) -> str:

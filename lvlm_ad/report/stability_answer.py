@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.studies.stability_changes import OtherWays
-from lvlm_ad.studies.stability_verdict import WANTED, asked_twice, difference_half_width
+from lvlm_ad.studies.stability_verdict import WANTED, asked_twice, difference_half_width, lost_answers
 
 if TYPE_CHECKING:
     from lvlm_ad.studies import StabilityFigures
-    from lvlm_ad.studies.stability_record import AurocNoise
+    from lvlm_ad.studies.stability_record import AnsweringFigures, AurocNoise
 
 __all__ = ["Check", "stability_checks"]
 
@@ -38,7 +38,7 @@ def stability_checks(figures: StabilityFigures) -> list[Check]:
     """Compare each reason with the difference that is to be told, by the limits of the study's verdict."""
     lacking = _lacking(figures)
     return [
-        _again(figures.auroc, lacking),
+        _again(figures.auroc, figures.repeats["all"].answering if "all" in figures.repeats else None, lacking),
         _otherwise(figures.auroc, OtherWays.of(figures), lacking),
         _other_images(figures.auroc, lacking),
     ]
@@ -50,7 +50,7 @@ def _lacking(figures: StabilityFigures) -> str:
     return "" if good == anomalous else f"no {'anomalous' if good else 'good'} image was answered twice"
 
 
-def _again(noise: AurocNoise, lacking: str) -> Check:
+def _again(noise: AurocNoise, answering: AnsweringFigures | None, lacking: str) -> Check:
     passed: bool | None = None
     if noise.asking is None:
         words = lacking or "the base was not answered twice"
@@ -64,6 +64,9 @@ def _again(noise: AurocNoise, lacking: str) -> Check:
             words = f"{words}, but these images are too few to show that it never does"
         else:
             passed = True
+    if answering is not None and answering.words:
+        words = f"{answering.words}; of those answered every time, {words}"
+        passed = False if lost_answers(answering) else passed
     advice = "Join several answers about each image, or lower the temperature."
     return Check("Asked again, the same question", passed, words, advice)
 

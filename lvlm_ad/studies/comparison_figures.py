@@ -79,6 +79,7 @@ def _of_stability(pair: StudyPair) -> Iterator[StudyDifference]:
     thresholds = [values["threshold", ""].value or 0.0 for values in pair.values]
     for part, label in (("all images", None), ("good images", False), ("anomalous images", True)):
         yield _paired(FLIPS, part, "percent", pair.answers.flips(again, thresholds, label=label))
+    yield from _unpaired(pair, "repeats.answering.rate", "Answered one time and not another", _every_image)
     yield _paired("Spread of score", "asked again", "score", pair.answers.spread(again))
     for factor, levels in _levels(pair).items():
         yield _paired("Spread of score", factor, "score", pair.answers.spread([levels, levels]))
@@ -143,6 +144,11 @@ def _paired(name: str, part: str, unit: Unit, found: Paired) -> StudyDifference:
     return StudyDifference(
         name, part, unit, found.first, found.second, found.difference, paired=True, images=found.images
     )
+
+
+def _every_image(part: list[str]) -> str | None:
+    """Name a figure of all images; those of good and of anomalous ones are left out."""
+    return "all images" if part == ["all"] else None
 
 
 def _hit(part: list[str]) -> str | None:

@@ -83,6 +83,11 @@ class Readings:
         return self.numbers(lambda record: record.image_score)
 
     @cached_property
+    def asked(self) -> NDArray[np.bool_]:
+        """Bool ``(n, C)``: whether each image was asked about, whatever came of it; a failed question was asked."""
+        return np.array([[one.status != "unasked" for one in row] for row in zip(*self.records, strict=True)])
+
+    @cached_property
     def costs(self) -> NDArray[np.float64]:
         """float64 ``(n, C)``: USD for the answers about an image; NaN where unknown."""
         return self.numbers(lambda record: record.cost_usd)

@@ -98,15 +98,9 @@ def study_stability(
     with StudyMaps.opened(readings) as maps:
         figures = stability_figures(readings, maps, design.cross, threshold, config.seed)
     ways = OtherWays.of(figures)
-    sentence = verdict(figures.auroc, Asked.of(results, readings), ways)
-    study = study_record(
-        "stability",
-        results,
-        sentence,
-        figures.model_dump(mode="json"),
-        design.left_out,
-        findings(ways, figures.repeats["all"]),
-    )
+    sentence = verdict(figures.auroc, Asked.of(results, readings, figures), ways)
+    found = findings(ways, figures.repeats["all"])
+    study = study_record("stability", results, sentence, figures.model_dump(mode="json"), design.left_out, found)
     study.write(design.study.folder)
     return study
 

@@ -9,6 +9,8 @@ from lvlm_ad.studies.changes import Change, changed_points, simultaneous
 from lvlm_ad.studies.record import Number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lvlm_ad.studies.stability_record import LevelFigures, StabilityFigures
 
 __all__ = ["OtherWays"]
@@ -21,10 +23,12 @@ class OtherWays:
     Attributes:
         aurocs: of image AUROC.
         shifts: of the mean score, of levels that two images or more answered.
+        lost: the level at which most images were answered by it alone, or by the base alone, in words; empty if none.
     """
 
     aurocs: tuple[Change, ...] = ()
     shifts: tuple[Change, ...] = ()
+    lost: str = ""
 
     @classmethod
     def of(cls, figures: StabilityFigures) -> OtherWays:
@@ -35,7 +39,7 @@ class OtherWays:
         shifts = [Change(words, level.shift, level.images) for words, level in levels if level.images > 1]
         found = simultaneous([one for one in (*aurocs, *shifts) if one.number.value is not None])
         count = sum(one.number.value is not None for one in aurocs)
-        return cls(tuple(found[:count]), tuple(found[count:]))
+        return cls(tuple(found[:count]), tuple(found[count:]), _lost(levels))
 
     @property
     def sure(self) -> Change | None:
@@ -54,8 +58,8 @@ class OtherWays:
 
     @property
     def nothing_changed(self) -> bool:
-        """Whether image AUROC was the same at every level."""
-        return not any(one.size for one in self.aurocs)
+        """Whether image AUROC was the same at every level, and the same images were answered."""
+        return not self.lost and not any(one.size for one in self.aurocs)
 
     @property
     def words(self) -> str:
@@ -73,6 +77,17 @@ class OtherWays:
             f"none of {count} other ways of asking surely changes image AUROC, the largest change is "
             f"{changed_points(largest.number)} by {largest.words}"
         )
+
+
+def _lost(levels: Sequence[tuple[str, LevelFigures]]) -> str:
+    counted = [(level.answering, words) for words, level in levels if level.answering and level.answering.sometimes]
+    if not counted:
+        return ""
+    most, words = max(counted, key=lambda one: one[0].rate.value or 0.0)
+    which = "" if len(counted) == 1 else f", the most of {len(levels)} ways of asking"
+    return (
+        f"{most.sometimes} of {most.images} images were answered either by the base or by {words}, not by both{which}"
+    )
 
 
 def _auroc(level: LevelFigures) -> Number:

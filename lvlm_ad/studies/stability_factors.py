@@ -12,7 +12,7 @@ from lvlm_ad.metrics.stability import one_factor, position_bias, repeats, varian
 from lvlm_ad.studies.aurocs import auroc_change
 from lvlm_ad.studies.record import Number
 from lvlm_ad.studies.stability_record import ComponentFigures, FactorFigures, LevelFigures, PositionFigures
-from lvlm_ad.studies.stability_repeats import metric_spreads
+from lvlm_ad.studies.stability_repeats import answering_figures, metric_spreads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +59,7 @@ def factor_figures(
                 map_difference=differences.between([0, column]),
                 auroc_change=change.value,
                 auroc_difference=change,
+                answering=answering_figures(readings, [0, column]),
             )
         )
     return FactorFigures(

@@ -12,6 +12,7 @@ from lvlm_ad.studies.rates import Change, Rate, Spreading
 from lvlm_ad.studies.record import Finite, LeftOut, Number, Record
 
 __all__ = [
+    "AnsweringFigures",
     "AurocNoise",
     "ComponentFigures",
     "FactorFigures",
@@ -24,6 +25,37 @@ __all__ = [
 ]
 
 
+class AnsweringFigures(Record):
+    """How many images were answered one time and not another; see ``lvlm_ad.metrics.stability.answering``."""
+
+    images: Count
+    """Those that were asked about twice or more, whatever came of it."""
+    times: Count
+    """How often an image was asked about at most."""
+    always: Count
+    """Images with a usable answer every time."""
+    sometimes: Count
+    """Images with a usable answer one time, and another time refused, unreadable, cut off or failed."""
+    rate: Rate
+    """``sometimes`` over ``images``; it grows with ``times``."""
+
+    @property
+    def words(self) -> str:
+        """What can be said of it, such as "8 of 60 images were answered one time and not another"; empty if of none.
+
+        Example:
+            >>> rate = Number(value=0.5, interval=(0.09, 0.91))
+            >>> AnsweringFigures(images=2, times=3, always=1, sometimes=1, rate=rate).words
+            '1 of 2 images was answered one time and not another'
+        """
+        were = "was" if self.sometimes == 1 else "were"
+        return (
+            f"{self.sometimes} of {self.images} images {were} answered one time and not another"
+            if self.sometimes
+            else ""
+        )
+
+
 class RepeatFigures(Record):
     """The base asked several times, about some of the images; see ``lvlm_ad.metrics.stability.repeats``."""
 
@@ -33,14 +65,14 @@ class RepeatFigures(Record):
     """R, the most answers of an image."""
     flip_rate: Rate
     """The probability that two answers of one image disagree about the alarm."""
-    partly: Count = 0
-    """Images with a usable answer one time and none another; what was not asked does not count."""
     unstable_fraction: Fraction | None
     """Images whose answers do not all agree; it grows with R."""
     within_sd: Spreading | None
     """The standard deviation of an image's scores around its own mean."""
     icc: Change
     """ICC(1): which part of the variance of scores lies between images."""
+    answering: AnsweringFigures | None = None
+    """Which images were answered every time; None in a study.json that lacks it."""
 
 
 class Spread(Record):
@@ -94,6 +126,8 @@ class LevelFigures(Record):
     """Of image AUROC, on the images that both answered."""
     auroc_difference: Change | None = None
     """The same with the interval of paired images; None in a study.json that lacks it."""
+    answering: AnsweringFigures | None = None
+    """Which images were answered by the base and at this level, or by one alone; None in a study.json that lacks it."""
 
 
 class FactorFigures(Record):

@@ -12,11 +12,11 @@ import numpy as np
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.intervals import Z
-from lvlm_ad.metrics.stability import Measured, repeats, votes
+from lvlm_ad.metrics.stability import Measured, answering, repeats, votes
 from lvlm_ad.runs import METRIC_NAMES
 from lvlm_ad.studies.aurocs import images_by_category
 from lvlm_ad.studies.record import Number
-from lvlm_ad.studies.stability_record import RepeatFigures, Spread, VoteFigures
+from lvlm_ad.studies.stability_record import AnsweringFigures, RepeatFigures, Spread, VoteFigures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
 
 __all__ = [
+    "answering_figures",
     "asking_difference",
     "asking_sd",
     "check_repeats",
@@ -58,22 +59,40 @@ def check_repeats(readings: Readings, columns: Sequence[int]) -> None:
 def repeat_figures(readings: Readings, columns: Sequence[int], threshold: float) -> dict[str, RepeatFigures]:
     """Compute how far the answers of repeats differ, for all images and within each label."""
     groups = {"all": np.ones(len(readings.ids), np.bool_), "good": ~readings.labels, "anomalous": readings.labels}
-    asked = np.array([[one.status != "unasked" for one in readings.records[column]] for column in columns])
-    usable = ~np.isnan(readings.scores[:, columns]).T
-    partly = usable.any(axis=0) & (asked & ~usable).any(axis=0)
     figures = {}
     for name, rows in groups.items():
         found = repeats(readings.scores[rows][:, columns], threshold)
         figures[name] = RepeatFigures(
             images=found.images,
             answers=found.answers,
-            partly=int(np.count_nonzero(partly & rows)),
             flip_rate=Number.of(found.flip_rate),
             unstable_fraction=found.unstable_fraction,
             within_sd=found.within_sd,
             icc=Number.of(found.icc),
+            answering=answering_figures(readings, columns, rows),
         )
     return figures
+
+
+def answering_figures(
+    readings: Readings, columns: Sequence[int], rows: NDArray[np.bool_] | slice = slice(None)
+) -> AnsweringFigures:
+    """Count the images that are answered under some conditions and not under others of those that asked about them.
+
+    Args:
+        readings: the answers.
+        columns: the conditions.
+        rows: which images; all of them by default.
+    """
+    scores, asked = readings.scores[rows][:, columns], readings.asked[rows][:, columns]
+    found = answering(~np.isnan(scores), asked)
+    return AnsweringFigures(
+        images=found.images,
+        times=found.times,
+        always=found.always,
+        sometimes=found.sometimes,
+        rate=Number.of(found.rate),
+    )
 
 
 def metric_spreads(readings: Readings, columns: Sequence[int]) -> dict[str, Spread]:

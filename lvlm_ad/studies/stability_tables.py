@@ -9,6 +9,7 @@ from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, per
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.stability_record import (
+        AnsweringFigures,
         ComponentFigures,
         FactorFigures,
         PositionFigures,
@@ -44,19 +45,27 @@ def _repeats(figures: StabilityFigures) -> StudyTable:
                 Cell(in_percent(one.unstable_fraction), value=one.unstable_fraction),
                 decimal(one.within_sd),
                 decimal(one.icc),
+                _sometimes(one.answering),
             ),
         )
         for name, one in figures.repeats.items()
     )
     most = max((one.answers for one in figures.repeats.values()), default=0)
     note = (
-        f"The same question, asked {most} times. Flips: how often two answers about an image disagree on whether it is "
+        f"The same question, asked {most} times. Images: those with two answers or more. Flips: how often two "
+        "answers about an image disagree on whether it is "
         f"anomalous, at the threshold {figures.threshold:g}. Changed: images whose answers do not all agree. Spread: "
         "standard deviation of an image's scores. ICC: 1 if an image always gets the same score, 0 if scores say "
-        "nothing about the image."
+        "nothing about the image. Answered sometimes: images that were answered one time, and refused, unreadable, cut "
+        "off or failed another time."
     )
-    heads = ("Asked again", "Images", "Flips, %", "Changed, %", "Spread of score", "ICC")
+    heads = ("Asked again", "Images", "Flips, %", "Changed, %", "Spread of score", "ICC", "Answered sometimes, %")
     return StudyTable("The same question again", note, heads, rows)
+
+
+def _sometimes(answering: AnsweringFigures | None) -> Cell:
+    """Show which part of the images was answered one time and not another; a study.json may lack it."""
+    return decimal(None) if answering is None else percent(answering.rate)
 
 
 def _factors(factors: list[FactorFigures]) -> StudyTable:
@@ -93,6 +102,7 @@ def _levels(factors: list[FactorFigures]) -> StudyTable:
                 points(one.shift_good),
                 points(one.shift_anomalous),
                 decimal(one.map_difference),
+                _sometimes(one.answering),
             ),
         )
         for factor in factors
@@ -102,9 +112,11 @@ def _levels(factors: list[FactorFigures]) -> StudyTable:
         "Each way of asking against the base. Image AUROC: its change in points. Flips: how often both disagree on "
         "whether an image is anomalous; the base asked again flips, too. Shifts: mean change of the score, in points "
         "of 0 to 100. Map difference: mean change of a pixel's score, 0 to 1. All are compared with one base: if its "
-        "image AUROC is high or low by chance, all changes share that. One interval in 20 excludes 0 by chance."
+        "image AUROC is high or low by chance, all changes share that. One interval in 20 excludes 0 by chance. "
+        "Answered once: images that the base or this way of asking answered, but not both."
     )
-    heads = ("Way of asking", "Images", "Image AUROC", "Flips, %", "Shift, good", "Shift, anomalous", "Map difference")
+    shifts = ("Shift, good", "Shift, anomalous", "Map difference")
+    heads = ("Way of asking", "Images", "Image AUROC", "Flips, %", *shifts, "Answered once, %")
     return StudyTable("Each way of asking", note, heads, rows)
 
 

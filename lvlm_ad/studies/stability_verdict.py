@@ -15,9 +15,17 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
     from lvlm_ad.studies.runner import StudyResults
     from lvlm_ad.studies.stability_changes import OtherWays
-    from lvlm_ad.studies.stability_record import AurocNoise, RepeatFigures
+    from lvlm_ad.studies.stability_record import AnsweringFigures, AurocNoise, RepeatFigures, StabilityFigures
 
-__all__ = ["WANTED", "Asked", "asked_twice", "difference_half_width", "findings", "verdict"]
+__all__ = [
+    "WANTED",
+    "Asked",
+    "asked_twice",
+    "difference_half_width",
+    "findings",
+    "lost_answers",
+    "verdict",
+]
 
 WANTED = 0.02
 """The difference of image AUROC that is to be told: 2 points."""
@@ -34,6 +42,7 @@ class Asked:
         good: how many images are good.
         anomalous: how many are anomalous.
         categories: of how many categories they are.
+        answering: how many images were answered one time and not another when asked again; None: unknown.
         varied: what was varied and answered, asking again included, such as ``("asking again", "marks")``.
         missing: what was to be varied and has conditions that were not, or not all, asked; likewise in words.
     """
@@ -42,6 +51,7 @@ class Asked:
     good: int
     anomalous: int
     categories: int = 1
+    answering: AnsweringFigures | None = None
     varied: tuple[str, ...] = (_AGAIN,)
     missing: tuple[str, ...] = ()
 
@@ -51,8 +61,8 @@ class Asked:
         return self.good + self.anomalous
 
     @classmethod
-    def of(cls, results: StudyResults, readings: Readings) -> Asked:
-        """Read from a study's results what it asked; ``readings`` are its answers."""
+    def of(cls, results: StudyResults, readings: Readings, figures: StabilityFigures) -> Asked:
+        """Read from a study's results what it asked; ``readings`` are its answers, ``figures`` what was measured."""
         answered, unasked = set(), set()
         for one in results.results:
             name = one.condition.factor.removesuffix(" again")
@@ -69,6 +79,7 @@ class Asked:
             good=int((~readings.labels).sum()),
             anomalous=int(readings.labels.sum()),
             categories=len(set(readings.categories.tolist())),
+            answering=figures.repeats["all"].answering,
             varied=tuple(one for one in order[1:] if one in answered),
             missing=tuple(one for one in order if one in unasked),
         )
@@ -99,7 +110,7 @@ def verdict(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float = WA
 
 
 def findings(ways: OtherWays, repeats: RepeatFigures | None = None) -> list[str]:
-    """Say which way of asking surely shifts the mean score most, or that none does, and what repeats did not answer.
+    """Say what repeats did not answer, and which way of asking surely shifts the mean score most, or that none does.
 
     Args:
         ways: what other ways of asking change.
@@ -112,10 +123,8 @@ def findings(ways: OtherWays, repeats: RepeatFigures | None = None) -> list[str]
         >>> findings(OtherWays(shifts=(Change("marks (wide)", Number(value=0.1, interval=(0.02, 0.18)), 50),)))
         ['Marks (wide) shifts the mean score by +10.0 points [+2.0, +18.0].']
     """
-    found = [] if not ways.shifts else [_shift(ways)]
-    if repeats is not None and repeats.partly:
-        found.append(f"Images that were answered one time and not another, when the same was asked: {repeats.partly}.")
-    return found
+    answering = [] if repeats is None else _answering(repeats.answering)
+    return answering if not ways.shifts else [*answering, _shift(ways)]
 
 
 def _shift(ways: OtherWays) -> str:
@@ -131,6 +140,18 @@ def _shift(ways: OtherWays) -> str:
     if count == 1:
         return f"No sure shift of the mean score: {points} by {largest.words}."
     return f"No sure shift of the mean score: the largest of {count} is {points} by {largest.words}."
+
+
+def _answering(answering: AnsweringFigures | None) -> list[str]:
+    """Say how many images were answered one time and not another; nothing if none was, or if it is unknown."""
+    if answering is None or not answering.words:
+        return []
+    low, high = (100 * end for end in answering.rate.interval or (0.0, 1.0))
+    percent = f"{100 * (answering.rate.value or 0.0):.1f} % [{low:.1f}, {high:.1f}]"
+    said = (
+        f"Asked up to {answering.times} times, {answering.words} ({percent}): refused, unreadable, cut off or failed."
+    )
+    return [f"{said} All other figures leave missing answers out."]
 
 
 def asked_twice(asking: float) -> str:
@@ -173,9 +194,13 @@ def _judged(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float) -> 
         )
     if (noise.asking or 0.0) >= wanted:
         return f"Too unstable to tell {apart}: {change}."
+    lost = lost_answers(asked.answering, wanted)
     if ways.sure is not None and ways.sure.size >= wanted:
         degree = "Too unstable" if ways.least >= wanted else "Perhaps too unstable"
-        return f"{degree} to tell {apart}, unless both are asked in the same way: {change}."
+        unless = "" if lost else ", unless both are asked in the same way"
+        return f"{degree} to tell {apart}{unless}: {change}."
+    if lost:
+        return f"Perhaps too unstable to tell {apart}: {change}."
     images = f"{asked.images} images give the difference of two versions to ±{100 * half:.1f} points"
     if half > wanted:
         needed = _rounded_up(asked.images * (half / wanted) ** 2)
@@ -193,10 +218,21 @@ def _judged(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float) -> 
 
 def _changes(noise: AurocNoise, asked: Asked, ways: OtherWays) -> str:
     """Say what changes image AUROC, asking again and other ways."""
-    if not noise.asking and ways.nothing_changed:
+    lost = asked.answering.words if asked.answering else ""
+    if not lost and not noise.asking and ways.nothing_changed:
         return f"{together(asked.varied)} did not change image AUROC in this study"
     again = "" if noise.asking is None else asked_twice(noise.asking)
-    return "; ".join(filter(None, [again, ways.words]))
+    if lost and again:
+        again = f"{lost}; of those answered every time, {again}"
+    return "; ".join(filter(None, [again or lost, ways.words, "" if lost else ways.lost]))
+
+
+def lost_answers(answering: AnsweringFigures | None, wanted: float = WANTED) -> bool:
+    """Return whether so many images were answered one time and not another that the difference wanted may be theirs.
+
+    A bench scores an image without an answer as normal, so by default each such image changes its image AUROC.
+    """
+    return answering is not None and (answering.rate.value or 0.0) >= wanted
 
 
 def _rounded_up(images: float) -> int:

@@ -253,17 +253,6 @@ def test_a_study_that_is_capped_early_still_has_a_record(base, limit):
     assert all(one["value"] is not None or one["reason"] for one in numbers(study.figures))
 
 
-def test_images_that_are_answered_now_and_then_are_counted(base):
-    """A model that refuses at random and else repeats itself is not said to change nothing without a word of that."""
-    study = study_stability(base(refused=0.2), replace(SMALL, factors=("repeat",)))
-    runs = study.runs(base().out / "studies" / study.name).values()
-    usable = np.array([[one.usable for one in run.predictions] for run in runs])
-    count = int((usable.any(axis=0) & ~usable.all(axis=0)).sum())
-    assert count > 0
-    assert figures_of(study).repeats["all"].partly == count
-    assert study.findings == [f"Images that were answered one time and not another, when the same was asked: {count}."]
-
-
 def test_one_stored_answer_is_no_repeat(base):
     """A method whose repeats are the same question is refused."""
     from lvlm_ad.studies import Readings

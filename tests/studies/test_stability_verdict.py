@@ -139,15 +139,6 @@ def test_the_largest_sure_shift_is_a_finding():
     assert findings(OtherWays.of(figures.model_copy(update={"factors": []}))) == []
 
 
-def test_an_image_that_is_answered_now_and_then_is_no_stable_one():
-    """Images with an answer one time and none another are counted in a finding; without any there is none."""
-    repeats = figures_of(Study.read(FROZEN)).repeats["all"]
-    assert findings(OtherWays(), repeats) == []
-    assert findings(OtherWays(), repeats.model_copy(update={"partly": 7})) == [
-        "Images that were answered one time and not another, when the same was asked: 7."
-    ]
-
-
 def test_a_shift_that_may_be_chance_is_none():
     """Where no interval excludes 0, the finding says so, how many there are, and the largest."""
     one = Change("numbering (no. 1)", Number(value=0.18, interval=(-0.02, 0.38)), 20)

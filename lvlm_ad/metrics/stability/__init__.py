@@ -19,11 +19,12 @@ from lvlm_ad.metrics.stability.planning import (
     within_sd_relative_error,
 )
 from lvlm_ad.metrics.stability.positions import PositionBias, position_bias
-from lvlm_ad.metrics.stability.repeats import Repeats, icc, repeats
+from lvlm_ad.metrics.stability.repeats import Answering, Repeats, answering, icc, repeats
 from lvlm_ad.metrics.stability.shifts import paired_shift
 from lvlm_ad.metrics.stability.votes import AurocSpread, Vote, auroc_spread, votes
 
 __all__ = [
+    "Answering",
     "AurocSpread",
     "Design",
     "Measured",
@@ -32,6 +33,7 @@ __all__ = [
     "Repeats",
     "VarianceComponents",
     "Vote",
+    "answering",
     "auroc_spread",
     "design",
     "icc",

@@ -22,7 +22,7 @@ from lvlm_ad.metrics.stability.measured import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Repeats", "flip_rates", "icc", "repeats"]
+__all__ = ["Answering", "Repeats", "answering", "flip_rates", "icc", "repeats"]
 
 _NO_IMAGE = "no image has two answers"
 
@@ -85,6 +85,56 @@ def repeats(scores: ArrayLike, threshold: float) -> Repeats:
         float(np.mean(flips > 0)),
         math.sqrt(squares.sum() / freedom.sum()),
         icc(table),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How often a model answers about an image one time and not another: refused, unreadable, cut off or failed.
+
+    Attributes:
+        images: those that were asked about twice or more.
+        times: how often an image was asked about at most.
+        always: images with a usable answer every time.
+        sometimes: images with a usable answer one time and without one another time.
+        rate: ``sometimes`` over ``images``; like ``unstable_fraction`` it grows with ``times``. Wilson's interval.
+    """
+
+    images: int
+    times: int
+    always: int
+    sometimes: int
+    rate: Measured
+
+
+def answering(answered: ArrayLike, asked: ArrayLike) -> Answering:
+    """Count the images that are answered one time and not another.
+
+    Args:
+        answered: bool ``(n, R)``, whether each question has a usable answer.
+        asked: bool ``(n, R)``, whether it was asked.
+
+    Returns:
+        Without a rate if no image was asked about twice.
+
+    Example:
+        >>> found = answering([[True, False], [True, True], [False, False], [True, False]],
+        ...                   [[True, True], [True, True], [True, True], [True, False]])
+        >>> found.images, found.always, found.sometimes, [round(end, 2) for end in found.rate.interval]
+        (3, 1, 1, [0.06, 0.79])
+    """
+    was_asked = np.asarray(asked, dtype=np.bool_)
+    times = was_asked.sum(axis=1)
+    twice = times > 1
+    counts = (np.asarray(answered, dtype=np.bool_) & was_asked).sum(axis=1)[twice]
+    times = times[twice]
+    images = int(twice.sum())
+    if not images:
+        return Answering(0, 0, 0, 0, Measured(None, None, "no image was asked about twice"))
+    sometimes = int(((counts > 0) & (counts < times)).sum())
+    rate = sometimes / images
+    return Answering(
+        images, int(times.max()), int((counts == times).sum()), sometimes, Measured(rate, wilson(rate, images))
     )
 
 
