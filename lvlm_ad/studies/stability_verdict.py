@@ -192,15 +192,12 @@ def _judged(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float) -> 
             f"Too few images to say whether {apart} can be told: with {asked.images} images, image AUROC has no "
             f"interval. Ask about {fewest} or more (--images {fewest})."
         )
-    if (noise.asking or 0.0) >= wanted:
-        return f"Too unstable to tell {apart}: {change}."
+    again = (noise.asking or 0.0) >= wanted
     lost = lost_answers(asked.answering, wanted)
-    if ways.sure is not None and ways.sure.size >= wanted:
-        degree = "Too unstable" if ways.least >= wanted else "Perhaps too unstable"
-        unless = "" if lost else ", unless both are asked in the same way"
+    if again or lost or (ways.sure is not None and ways.sure.size >= wanted):
+        degree = "Too unstable" if again or ways.least >= wanted else "Perhaps too unstable"
+        unless = "" if again or lost else ", unless both are asked in the same way"
         return f"{degree} to tell {apart}{unless}: {change}."
-    if lost:
-        return f"Perhaps too unstable to tell {apart}: {change}."
     images = f"{asked.images} images give the difference of two versions to ±{100 * half:.1f} points"
     if half > wanted:
         needed = _rounded_up(asked.images * (half / wanted) ** 2)
