@@ -200,7 +200,7 @@ def _votes(gains: Sequence[VoteGains], rows: Mapping[str, RowFigures]) -> Explai
         if len(drawn) > 1 and len(key) < len(SERIES):
             shift = 0.05 * (place - (len(gains) - 1) / 2)
             key.append(_words(rows, of.condition))
-            points(axes, [k + shift for k, _ in drawn], [bar for _, bar in drawn], SERIES[len(key) - 1], str(len(key)))
+            points(axes, drawn, SERIES[len(key) - 1], str(len(key)), shift)
             said += [bar for k, bar in drawn if k > 1]
     if not said:
         return None

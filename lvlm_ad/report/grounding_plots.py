@@ -59,7 +59,7 @@ def _hits(methods: Sequence[MethodFigures]) -> Explained | None:
             if hit.size in sizes and (bar := Bar.of(f"{one.method}, {hit.size}", hit.rate)) is not None
         ]
         shift = 0.09 * (place - (len(shown) - 1) / 2)
-        points(axes, [at + shift for at, _ in drawn], [bar for _, bar in drawn], SERIES[place], tick(one.method))
+        points(axes, drawn, SERIES[place], tick(one.method), shift)
         said += [bar for _, bar in drawn]
     if not said:
         return None
@@ -176,7 +176,7 @@ def _resolution(curve: Sequence[PointFigures]) -> Explained | None:
             for one in curve
             if (bar := Bar.of(f"{name} at {one.level} px", getattr(one, field))) is not None
         ]
-        points(axes, [level for level, _ in drawn], [bar for _, bar in drawn], colour, name)
+        points(axes, drawn, colour, name)
         said += [bar for _, bar in drawn]
     if len({one.level for one in curve}) < 2 or not said:  # noqa: PLR2004 - one point is no curve
         return None
@@ -199,7 +199,7 @@ def _corruptions(corruptions: Sequence[CorruptionFigures]) -> Explained | None:
             if (bar := Bar.of(f"{one.kind} {point.level}", point.auroc)) is not None
         ]
         shift = 0.07 * (place - (len(corruptions) - 1) / 2)
-        points(axes, [level + shift for level, _ in drawn], [bar for _, bar in drawn], SERIES[place], tick(one.kind))
+        points(axes, drawn, SERIES[place], tick(one.kind), shift)
         said += [bar for _, bar in drawn]
     if not said:
         return None

@@ -151,7 +151,7 @@ def _positions(place: PositionFigures | None) -> Explained | None:
         return None
     figure, axes = new_axes("number on the region", "named more often, points")
     axes.axhline(0, **DASHED)
-    points(axes, [number for number, _ in drawn], [bar for _, bar in drawn])
+    points(axes, drawn)
     axes.xaxis.get_major_locator().set_params(integer=True)
     chance = (
         place.chance and f" If numbers did not matter, such differences would have a probability of {place.chance}."
@@ -179,7 +179,7 @@ def _votes(votes: Sequence[VoteFigures]) -> Explained | None:
             if one.how == how and (bar := Bar.of(f"{how} of {one.k}", one.gain)) is not None
         ]
         if len(drawn) > 1:
-            points(axes, [k + shift for k, _ in drawn], [bar for _, bar in drawn], colour, how)
+            points(axes, drawn, colour, how, shift)
             said += [bar for k, bar in drawn if k > 1]
     if not said:
         return None

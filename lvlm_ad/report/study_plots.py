@@ -77,12 +77,15 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Colours that colour-blind readers can tell apart, on white and on black (Okabe and Ito, 2008)."""
 
 
-def points(axes: Any, x: Sequence[float], series: Sequence[Bar], colour: str = GOOD, label: str = "") -> None:
-    """Draw values over x with their intervals, joined by a line."""
+def points(
+    axes: Any, drawn: Sequence[tuple[float, Bar]], colour: str = GOOD, label: str = "", shift: float = 0.0
+) -> None:
+    """Draw values over x with their intervals, joined by a line; ``shift`` moves them aside from other series."""
+    x, values = [at + shift for at, _ in drawn], [one.value for _, one in drawn]
     if len(x) > 1:
-        axes.plot(x, [one.value for one in series], color=colour, linewidth=1.0, alpha=0.6)
-    axes.scatter(x, [one.value for one in series], color=colour, s=20, zorder=3, label=label or None)
-    for at, one in zip(x, series, strict=True):
+        axes.plot(x, values, color=colour, linewidth=1.0, alpha=0.6)
+    axes.scatter(x, values, color=colour, s=20, zorder=3, label=label or None)
+    for at, (_, one) in zip(x, drawn, strict=True):
         if one.interval is not None:
             axes.plot([at] * 2, one.interval, color=colour, linewidth=1.4, solid_capstyle="butt")
 
