@@ -96,3 +96,12 @@ def test_an_interrupted_build_is_completed_by_the_next(tmp_path, monkeypatch):
     write_files(tmp_path / "site", {"index.html": "b", "a.html": "b", "b.html": "b"})
     left = sorted(path.name for path in (tmp_path / "site").iterdir())
     assert left == ["a.html", "b.html", "index.html", "site.json"]
+
+
+def test_a_folder_whose_name_begins_with_a_dot_belongs_to_the_site(tmp_path):
+    """The Hugging Face hub reads results from such a folder; it goes with the site that made it."""
+    path = "exports/huggingface/org/model/.eval_results/visa_0a1b.yaml"
+    write_files(tmp_path / "site", {"index.html": "a", path: "- value: 1\n"})
+    assert (tmp_path / "site" / path).is_file()
+    write_files(tmp_path / "site", {"index.html": "a"})
+    assert sorted(one.name for one in (tmp_path / "site").iterdir()) == ["index.html", "site.json"]
