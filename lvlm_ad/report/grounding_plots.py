@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["grounding_plots"]
 
 _LOSSES = {
-    "score": ("by scores and wrong regions", SERIES[4]),
+    "score": ("by the scores", SERIES[4]),
     "naming": ("by regions not named", SERIES[1]),
     "division": ("by the division", SERIES[3]),
 }
@@ -164,7 +164,7 @@ def _marks(figures: GroundingFigures) -> Explained | None:
         "score alone, the question differs, too. Where good images (blue) score higher, marks may cause false alarms."
     )
     alt = f"Change of the image score by marks, in points: {in_words(said)}."
-    return Explained(as_plot("marks", "What marks on the picture do", alt, figure), words)
+    return Explained(as_plot("marks", "Scores with marks on the picture", alt, figure), words)
 
 
 def _resolution(curve: Sequence[PointFigures]) -> Explained | None:
@@ -226,7 +226,7 @@ def _contamination(screen: Sequence[ContaminationFigures]) -> Explained | None:
     axes.set_xlim(0, 101)
     words = (
         "Does the model answer from somewhere else than the picture? Without the image only guessing is honest (50 %, "
-        "dotted). Orange: suspicious."
+        "dotted). Orange: suspicious by its own interval, as 1 in 20 is by chance."
     )
     alt = f"Image AUROC where the model should know nothing, or as much as ever, in percent: {in_words(entries)}."
     return Explained(as_plot("contamination", "Is something remembered?", alt, figure), words)

@@ -154,7 +154,7 @@ def test_plots_of_grounding_name_what_they_show():
         title: re.findall(r"<text[^>]*>([^<]+)</text>|<tspan[^>]*>([^<]+)</tspan>", body) for title, body in figures
     }
     words = {title: {one or other for one, other in pairs} for title, pairs in drawn.items()}
-    assert {"regions, marked", "against score", "good images"} <= words["What marks on the picture do"]
+    assert {"regions, marked", "against score", "good images"} <= words["Scores with marks on the picture"]
     assert {"regions, marked", "zoom"} <= words["Which defects are hit"]
     assert "Where AUPRO is lost" in words
     assert "<ol>" not in text
