@@ -35,12 +35,15 @@ class DefectHits:
 def defect_hits(named: NDArray[np.bool_], mask: NDArray[Any]) -> DefectHits:
     """Find out which defects of an image are hit: at least one of their pixels lies in a named place.
 
-    That is the rule by which "found" of ``shape_measures`` counts points. Whoever names everything hits everything, so
-    ``false_share`` belongs beside it.
+    That is the rule by which "found" of ``shape_measures`` counts points. An answer that names the whole image hits
+    every defect, so read the hits together with ``false_share``.
 
     Args:
         named: bool ``(H, W)``, the pixels of all places with a score above 0.
         mask: ``(H, W)``, anomalous where not 0.
+
+    Returns:
+        K is 0 for a good image.
 
     Raises:
         MetricError: the sizes differ.
@@ -96,6 +99,6 @@ def hit_rate(hits: ArrayLike, defects: ArrayLike) -> Measured:
     effective = float(images)
     if 0 < rate < 1 and images > 1:
         variance = images / (images - 1) * float(((found - rate * total) ** 2).sum()) / float(total.sum()) ** 2
-        # More than all defects: chance.
+        # An effective number above the number of defects is sampling noise, so it is capped.
         effective = min(rate * (1 - rate) / variance, float(total.sum())) if variance else effective
     return Measured(rate, wilson(rate, effective))

@@ -27,15 +27,16 @@ _ONE_REPEAT = "each condition was asked once: interaction and repeats cannot be 
 
 @dataclass(frozen=True, slots=True)
 class VarianceComponents:
-    """The components of the variance of a score; ``value`` may be below 0, tables show ``shown``.
+    """The components of the variance of a score. Estimates may be below 0; tables show those as 0 (``shown``).
 
     Attributes:
-        images: n, those with every answer; the others do not enter.
-        image: between images.
-        condition: between the levels asked, averaged over images; a description, as the levels were chosen.
-        interaction: of image and condition: conditions that matter on some images only.
-        repeat: between repeats of the same question.
-        interaction_and_repeat: the two in one, where each condition was asked once.
+        images: n, those with every answer; the others are left out.
+        image: the variance between images.
+        condition: the variance between the levels asked, averaged over images. It describes these levels alone, since
+            they were chosen, not drawn at random.
+        interaction: the variance of image and condition together: conditions that matter on some images only.
+        repeat: the variance between repeats of the same question.
+        interaction_and_repeat: the sum of the last two, where each condition was asked once.
     """
 
     images: int
@@ -90,11 +91,11 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
         measured = [Measured(float(value), None, "fewer than 3 images") for value in found]
     if repeats == 1:
         image, condition, residual = measured
-        apart = Measured(None, None, _ONE_REPEAT)
-        return VarianceComponents(n, image, condition, apart, apart, residual)
+        unknown = Measured(None, None, _ONE_REPEAT)
+        return VarianceComponents(n, image, condition, unknown, unknown, residual)
     image, condition, interaction, repeat = measured
-    together = Measured(None, None, "interaction and repeats are told apart")
-    return VarianceComponents(n, image, condition, interaction, repeat, together)
+    combined = Measured(None, None, "interaction and repeats are told apart")
+    return VarianceComponents(n, image, condition, interaction, repeat, combined)
 
 
 def _estimates(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -102,11 +103,11 @@ def _estimates(table: NDArray[np.float64]) -> NDArray[np.float64]:
     n, conditions, repeats = table.shape
     squares, freedom = within_squares(table.reshape(n * conditions, repeats))
     cells = mean_from_first(table)
-    away = cells - cells[:, :1]
-    by_image, by_condition = away.mean(axis=1, keepdims=True), away.mean(axis=0)
+    deviations = cells - cells[:, :1]
+    by_image, by_condition = deviations.mean(axis=1, keepdims=True), deviations.mean(axis=0)
     grand = by_condition.mean()
     of_condition = repeats * n * float(((by_condition - grand) ** 2).sum()) / (conditions - 1)
-    residual = ((away - by_image - by_condition + grand) ** 2).sum()
+    residual = ((deviations - by_image - by_condition + grand) ** 2).sum()
     of_both = repeats * float(residual) / ((n - 1) * (conditions - 1))
     of_image = repeats * conditions * float(mean_from_first(cells).var(ddof=1))
     image = (of_image - of_both) / (conditions * repeats)

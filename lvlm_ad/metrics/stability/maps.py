@@ -43,8 +43,8 @@ def map_disagreement(maps: ArrayLike, weights: ArrayLike | None = None) -> float
             f"Weights of shape {areas.shape} that sum to {areas.sum():g} do not belong to maps of shape "
             f"{stack.shape[1:]}; give the area of each cell."
         )
-    there = [one for one in stack if not np.isnan(one).any()]
-    pairs = [float((np.abs(one - other) * areas).sum() / areas.sum()) for one, other in combinations(there, 2)]
+    complete = [one for one in stack if not np.isnan(one).any()]
+    pairs = [float((np.abs(one - other) * areas).sum() / areas.sum()) for one, other in combinations(complete, 2)]
     return float(np.mean(pairs)) if pairs else None
 
 

@@ -65,6 +65,9 @@ def as_table(values: ArrayLike, name: str, dimensions: int = 2) -> NDArray[np.fl
         name: what they are, for a message, such as "scores".
         dimensions: how many the array must have.
 
+    Returns:
+        float64 of the shape of ``values``, a copy; NaN where an answer is missing.
+
     Raises:
         MetricError: the values are not numbers, have another number of dimensions, or one is infinite.
     """
@@ -85,6 +88,13 @@ def mean_from_first(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.f
 
     The plain mean of 0.1, 0.1 and 0.1 is not 0.1 in floating point, so a model that always gives the same answer would
     seem to vary.
+
+    Args:
+        values: float64, with one value or more along the axis.
+        axis: the axis that the mean is taken over.
+
+    Returns:
+        float64, of the shape of ``values`` without the axis.
 
     Example:
         >>> float(np.mean([0.1, 0.1, 0.1])), float(mean_from_first(np.array([0.1, 0.1, 0.1])))
@@ -130,6 +140,9 @@ def jackknife(value: float, without: NDArray[np.float64]) -> Measured:
         value: the number from all n images.
         without: ``(n,)``, the number without each image; NaN where it is then undefined.
 
+    Returns:
+        Without an interval for n below 2, if a number without an image is undefined, or if all of them are alike.
+
     Example:
         >>> values = np.array([0.1, 0.2, 0.3])
         >>> [round(end, 3) for end in jackknife(0.2, (values.sum() - values) / 2).interval]  # of a mean: Student's
@@ -174,6 +187,13 @@ def jackknife_of_variance(value: float, without: NDArray[np.float64]) -> Measure
 def wilson(fraction: float, n: float) -> Interval:
     """Return Wilson's interval of a fraction (J. Am. Stat. Assoc. 22:209-212, 1927); n need not be whole.
 
+    Args:
+        fraction: in 0..1.
+        n: how many independent trials it comes from, above 0.
+
+    Returns:
+        Both ends of the 95 % interval, in 0..1; the fraction lies between them.
+
     Example:
         >>> [round(end, 3) for end in wilson(0.0, 4)]
         [0.0, 0.49]
@@ -198,17 +218,17 @@ def within_squares(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[n
         >>> [part.tolist() for part in within_squares(np.array([[0.1, 0.1, 0.1], [0.0, 1.0, np.nan]]))]
         [[0.0, 0.5], [2.0, 1.0]]
     """
-    there = ~np.isnan(values)
-    first = np.take_along_axis(values, there.argmax(axis=1)[:, None], axis=1)
-    away = np.where(there, values - first, 0.0)
-    counts = there.sum(axis=1)
-    means = away.sum(axis=1) / np.maximum(counts, 1)
-    squares = np.where(there, away - means[:, None], 0.0) ** 2
+    answered = ~np.isnan(values)
+    first = np.take_along_axis(values, answered.argmax(axis=1)[:, None], axis=1)
+    deviations = np.where(answered, values - first, 0.0)
+    counts = answered.sum(axis=1)
+    means = deviations.sum(axis=1) / np.maximum(counts, 1)
+    squares = np.where(answered, deviations - means[:, None], 0.0) ** 2
     return squares.sum(axis=1), np.maximum(counts - 1.0, 0.0)
 
 
 def pooled_variances(squares: NDArray[np.float64], freedom: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the variance within images, pooled over all of them and over all but each in turn, for the jackknife.
+    """Return the variance within images, pooled over all images, and over all but one, for each image (the jackknife).
 
     Args:
         squares: ``(n,)``, see ``within_squares``.
@@ -221,7 +241,7 @@ def pooled_variances(squares: NDArray[np.float64], freedom: NDArray[np.float64])
         >>> pooled_variances(np.array([0.5, 1.5]), np.array([1.0, 1.0])).tolist()
         [1.0, 1.5, 0.5]
     """
-    # What is left of a sum of squares may be below 0 by rounding.
-    left = np.maximum(np.append(squares.sum(), squares.sum() - squares), 0.0)
+    # Rounding may take a sum of squares minus one of them below 0.
+    remaining = np.maximum(np.append(squares.sum(), squares.sum() - squares), 0.0)
     free = np.append(freedom.sum(), freedom.sum() - freedom)
-    return np.asarray(np.divide(left, free, out=np.full(free.size, np.nan), where=free > 0))
+    return np.asarray(np.divide(remaining, free, out=np.full(free.size, np.nan), where=free > 0))

@@ -1,4 +1,4 @@
-"""One factor at a time: what its levels add to the variance of merely asking twice."""
+"""One factor at a time: how much variance its levels add to that of repeats of the same question."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ class OneFactor:
 def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     """Compare the spread over a factor's levels with that over repeats of the base.
 
-    Intervals of variances: the jackknife over images, of repeat and total on the cube root,
-    of share on the logarithm of total over repeat.
+    Intervals of variances: the jackknife over images, of repeat and total on the cube root, of share on the logarithm
+    of total over repeat: share = 1 - repeat/total, and the logarithm of a ratio of variances is nearly normal (Searle,
+    Casella and McCulloch, Variance Components, 1992, chapter 3).
 
     Args:
         base_repeats: ``(n, R)``, scores of the base, asked R times; NaN or None where an answer is missing.
@@ -77,14 +78,14 @@ def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     repeat, total, excess, share = _variances(base, table)
     complete = table[~np.isnan(table).any(axis=1)]
     means = mean_from_first(complete, axis=0) if len(complete) else np.empty(0)
-    away = means - means[:1]
+    deviations = means - means[:1]
     return OneFactor(
         repeat,
         total,
         excess,
         share,
         tuple(means.tolist()),
-        float(away.var(ddof=1)) if means.size > 1 else None,
+        float(deviations.var(ddof=1)) if means.size > 1 else None,
         tuple(_shift(base, level) for level in table.T),
     )
 
@@ -123,9 +124,9 @@ def _share(repeat: NDArray[np.float64], total: NDArray[np.float64]) -> Measured:
 
 def _shift(base: NDArray[np.float64], level: NDArray[np.float64]) -> Measured:
     """Return the shift of a level against the mean of the base; from differences, so equal scores give exactly 0."""
-    apart = level[:, None] - base
-    there = ~np.isnan(apart)
-    counts = there.sum(axis=1)
-    first = np.take_along_axis(apart, there.argmax(axis=1)[:, None], axis=1)
-    mean = first[:, 0] + np.where(there, apart - first, 0.0).sum(axis=1) / np.maximum(counts, 1)
+    differences = level[:, None] - base
+    answered = ~np.isnan(differences)
+    counts = answered.sum(axis=1)
+    first = np.take_along_axis(differences, answered.argmax(axis=1)[:, None], axis=1)
+    mean = first[:, 0] + np.where(answered, differences - first, 0.0).sum(axis=1) / np.maximum(counts, 1)
     return paired_shift(mean, np.zeros(len(mean)))

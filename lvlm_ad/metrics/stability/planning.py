@@ -25,10 +25,11 @@ class Design:
     """How often to ask about each image, and about how many, for the mean score of an image set.
 
     Attributes:
-        best_repeats: the cheapest number of answers an image, not rounded; None if more answers always pay.
+        best_repeats: the cheapest number of answers an image, not rounded; None if more answers are always cheaper than
+            more images.
         repeats: the same as a whole number, 1 or more; None likewise.
-        images: with so many answers, images that give the half width, rounded up; None likewise.
-        images_with_one: with one answer an image, not rounded.
+        images: how many images give the half width with ``repeats`` answers each, rounded up; None likewise.
+        images_with_one: how many images give it with one answer each, not rounded.
     """
 
     best_repeats: float | None
@@ -97,10 +98,18 @@ def flip_rate_half_width(rate: float, images: int, repeats: int = 2) -> float:
         images: 1 or more.
         repeats: answers of each image, 2 or more.
 
+    Raises:
+        MetricError: a number is out of its range.
+
     Example:
         >>> round(flip_rate_half_width(0.10, 385), 4)
         0.03
     """
+    if not (0 < rate <= 0.5 and images > 0 and repeats > 1):  # noqa: PLR2004 - see the docstring
+        raise MetricError(
+            f"Flip rate {rate:g}, {images} images, {repeats} answers: the rate must be above 0 and at most 0.5, and "
+            "1 image and 2 answers are the fewest."
+        )
     return Z * math.sqrt(_flip_variance(rate, repeats) / images)
 
 

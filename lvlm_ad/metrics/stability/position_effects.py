@@ -20,10 +20,10 @@ def two_way_effects(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit naming = effect of the region + effect of its number, from all images and without each in turn.
 
-    A region that had a favourite number once in four numberings has a high mean itself, so that the difference of the
-    two is too small. Least squares compares numbers on the same regions instead. If every region has every number
-    equally often, both are the same. (Two-way layout without interaction: Scheffe, The Analysis of Variance, 1959,
-    chapter 4.)
+    A region's own mean contains the effects of its numbers, so the plain difference, naming with a number minus the
+    region's mean, is biased towards 0 under few numberings. Least squares compares numbers on the same regions instead.
+    If every region has every number equally often, both are the same. (Two-way layout without interaction: Scheffe, The
+    Analysis of Variance, 1959, chapter 4.)
 
     Args:
         places: of each of n images int ``(regions, P)``, the index in 0..size-1 of each region's number.
@@ -32,8 +32,8 @@ def two_way_effects(
 
     Returns:
         float64 ``(Q,)``, the effects, whose mean over all answers and regions is 0; and ``(n, Q)``, the same without
-        each image. NaN for a number that no image has; all are NaN if some numbers are compared on no region, directly
-        or through others.
+        each image. NaN for a number that no image has; all are NaN if the numbers fall into groups that share no
+        region.
 
     Example:
         >>> regions, numberings = np.arange(3)[:, None], np.array([0, 1])
@@ -78,12 +78,12 @@ def _side(place: NDArray[np.intp], named: NDArray[np.float64], size: int) -> NDA
 
 def _solved(matrix: NDArray[np.float64], right: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.float64]:
     """Solve for the effects of the numbers that occur; ``right`` is ``(Q,)``, or ``(S, Q)`` for several at once."""
-    found, there = np.full(right.shape, np.nan), np.flatnonzero(seen > 0)
-    matrix = matrix[np.ix_(there, there)]
-    # What is left of a sum without one image may be rounding.
-    if not there.size or connected_components(np.abs(matrix) > 1e-9, directed=False)[0] > 1:  # noqa: PLR2004
-        return found
+    result, present = np.full(right.shape, np.nan), np.flatnonzero(seen > 0)
+    matrix = matrix[np.ix_(present, present)]
+    # A sum minus one image's part may be rounding instead of 0.
+    if not present.size or connected_components(np.abs(matrix) > 1e-9, directed=False)[0] > 1:  # noqa: PLR2004
+        return result
     # Only differences are determined; adding a constant to all entries chooses the solution whose sum is 0.
-    effects = np.linalg.solve(matrix + 1.0, right[..., there].T).T
-    found[..., there] = effects - np.average(effects, weights=seen[there], axis=-1)[..., None]
-    return found
+    effects = np.linalg.solve(matrix + 1.0, right[..., present].T).T
+    result[..., present] = effects - np.average(effects, weights=seen[present], axis=-1)[..., None]
+    return result

@@ -30,7 +30,7 @@ _LEVEL = 0.05
 _ROUNDING = 1e-9
 """Ranges that differ by less are equal."""
 
-_NEVER_CHANGES = "numbers never change, so number and place are the same"
+_NEVER_CHANGES = "numbers never change, so number and position are the same"
 _NOT_COMPARED = "too few numberings: not all numbers were on regions that had others, too"
 
 
@@ -73,18 +73,19 @@ class _Image:
     """One image with P answers; Q numbers occur in all images together.
 
     Attributes:
-        place: ``(regions, P)``, the index of each region's number among all that occur.
-        apart: ``(regions, P)``, 1.0 where the answer names the region, minus the same of the first answer: without
-            rounding 0.0 where answers agree.
+        number_index: ``(regions, P)``, the index of each region's number among all that occur.
+        differences: ``(regions, P)``, 1.0 where the answer names the region and 0.0 elsewhere, minus the same of the
+            first answer: exactly 0.0 where answers agree.
         named: ``(Q,)``, how often a region with each number is named.
         seen: ``(Q,)``, how often a region has each number.
         regions: ``(Q,)``, regions that ever have it.
-        effect: ``(Q,)``, the sum over these of the share of namings with the number minus the region's share at all.
-        slope: the sums above and below the fraction bar.
+        effect: ``(Q,)``, the sum over these regions of (how often the region is named with the number) minus (how often
+            it is named under all numbers), both in 0..1.
+        slope: numerator and denominator of the slope.
     """
 
-    place: NDArray[np.intp]
-    apart: NDArray[np.float64]
+    number_index: NDArray[np.intp]
+    differences: NDArray[np.float64]
     named: NDArray[np.float64]
     seen: NDArray[np.float64]
     regions: NDArray[np.float64]
@@ -95,11 +96,13 @@ class _Image:
 def position_bias(numbers: Iterable[ArrayLike], named: Iterable[ArrayLike], seed: int = 0) -> PositionBias:
     """Compute whether regions are named by their number, from the same images asked under several numberings.
 
-    Only this design tells number from place: objects and defects lie somewhere, so a slope under one numbering proves
-    nothing. The tests shuffle an image's answers among its numberings; they are exact, also where the regions of one
-    answer depend on each other. Intervals of effects and slope: the jackknife over images. That of the range is from
-    the differences of all pairs of effects, since a jackknife of the range itself misses a true range of 0; it holds 0
-    where the p-value of the range is above 0.05.
+    Only this design separates the number from the position in the image: objects and defects lie somewhere, so a slope
+    under one numbering shows nothing. The tests shuffle an image's answers among its numberings; they are exact, also
+    where the regions of one answer depend on each other.
+
+    Intervals of effects and slope: the jackknife over images. That of a range is from the differences of all pairs of
+    effects, since a jackknife of the range itself misses a true range of 0; it contains 0 where the p-value of the
+    range is above 0.05.
 
     Args:
         numbers: of each image ``(regions, P)``, the number of each region under each of P numberings. Images may have
@@ -159,8 +162,8 @@ def _answered(at: int, numbers: Any, named: Any) -> tuple[NDArray[np.int64], NDA
     missing = np.isnan(marked)
     if (missing.any(axis=0) != missing.all(axis=0)).any():
         raise MetricError(f"Image {at}: an answer has NaN for some regions only; a missing answer has it for all.")
-    there = ~missing.any(axis=0)
-    return own[:, there].astype(np.int64), (marked[:, there] > 0).astype(np.float64)
+    answered = ~missing.any(axis=0)
+    return own[:, answered].astype(np.int64), (marked[:, answered] > 0).astype(np.float64)
 
 
 def _in_order(
@@ -172,33 +175,33 @@ def _in_order(
     return sorted(in_order, key=lambda pair: (pair[0].tobytes(), pair[1].tobytes()))
 
 
-def _sums(place: NDArray[np.intp], named: NDArray[np.float64], levels: NDArray[np.int64]) -> _Image:
+def _sums(number_index: NDArray[np.intp], named: NDArray[np.float64], levels: NDArray[np.int64]) -> _Image:
     """Sum over one image."""
-    shares, times = _shares(place, levels.size)
+    shares, times = _shares(number_index, levels.size)
     ever = (times > 0).astype(np.float64)
-    answers, apart = np.arange(named.shape[1]), named - named[:, :1]
-    effect = _crossed(apart, shares)[answers, answers].sum(axis=0) - apart.mean(axis=1) @ ever
-    away = levels[place] - levels[place].mean(axis=1, keepdims=True)
-    slope = np.array([(away * (apart - apart.mean(axis=1, keepdims=True))).sum(), (away**2).sum()])
-    named_at = np.asarray(np.bincount(place.ravel(), named.ravel(), levels.size), dtype=np.float64)
-    return _Image(place, apart, named_at, times.sum(axis=0), ever.sum(axis=0), effect, slope)
+    answers, differences = np.arange(named.shape[1]), named - named[:, :1]
+    effect = _crossed(differences, shares)[answers, answers].sum(axis=0) - differences.mean(axis=1) @ ever
+    steps = levels[number_index] - levels[number_index].mean(axis=1, keepdims=True)
+    slope = np.array([(steps * (differences - differences.mean(axis=1, keepdims=True))).sum(), (steps**2).sum()])
+    named_at = np.asarray(np.bincount(number_index.ravel(), named.ravel(), levels.size), dtype=np.float64)
+    return _Image(number_index, differences, named_at, times.sum(axis=0), ever.sum(axis=0), effect, slope)
 
 
-def _shares(place: NDArray[np.intp], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _shares(number_index: NDArray[np.intp], size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each answer's share in the answers with its number, ``(regions, P, Q)``, and how many these are."""
-    has = (place[:, :, None] == np.arange(size)).astype(np.float64)
+    has = (number_index[:, :, None] == np.arange(size)).astype(np.float64)
     times = has.sum(axis=1)
     return has / np.maximum(times, 1)[:, None, :], times
 
 
-def _crossed(apart: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _crossed(differences: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``(P, P, Q)``: the weighted namings with each number if the answer p had been given to the numbering p'.
 
     Args:
-        apart: see ``_Image``.
+        differences: see ``_Image``.
         weights: ``(regions, P, Q)``, above 0 only for the number that a region has under a numbering.
     """
-    return np.asarray(np.tensordot(apart, weights, axes=(0, 0)))
+    return np.asarray(np.tensordot(differences, weights, axes=(0, 0)))
 
 
 def _effects(images: Sequence[_Image]) -> tuple[tuple[Measured, ...], Measured]:
@@ -206,8 +209,8 @@ def _effects(images: Sequence[_Image]) -> tuple[tuple[Measured, ...], Measured]:
     sums, regions = np.array([one.effect for one in images]), np.array([one.regions for one in images])
     total = sums.sum(axis=0) / regions.sum(axis=0)
     # A number that only one image has is undefined without it.
-    left = regions.sum(axis=0) - regions
-    without = np.divide(sums.sum(axis=0) - sums, left, out=np.full(sums.shape, np.nan), where=left > 0)
+    others = regions.sum(axis=0) - regions
+    without = np.divide(sums.sum(axis=0) - sums, others, out=np.full(sums.shape, np.nan), where=others > 0)
     effects = [jackknife(float(value), each) for value, each in zip(total, without.T, strict=True)]
     shared = _shared(images)
     return tuple(effects), _range(total[shared], without[:, shared])
@@ -215,7 +218,7 @@ def _effects(images: Sequence[_Image]) -> tuple[tuple[Measured, ...], Measured]:
 
 def _adjusted(images: Sequence[_Image], size: int) -> tuple[tuple[Measured, ...], Measured]:
     """Return the effect of each number beside that of the region, and their range."""
-    total, without = two_way_effects([one.place for one in images], [one.apart for one in images], size)
+    total, without = two_way_effects([one.number_index for one in images], [one.differences for one in images], size)
     if np.isnan(total).any():
         nothing = Measured(None, None, _NOT_COMPARED)
         return (nothing,) * size, nothing
@@ -252,8 +255,8 @@ def _range(effects: NDArray[np.float64], without: NDArray[np.float64]) -> Measur
 
 def _slope(images: Sequence[_Image]) -> Measured:
     parts = np.array([one.slope for one in images])
-    left = parts.sum(axis=0) - parts
-    without = np.divide(left[:, 0], left[:, 1], out=np.full(len(parts), np.nan), where=left[:, 1] > 0)
+    others = parts.sum(axis=0) - parts
+    without = np.divide(others[:, 0], others[:, 1], out=np.full(len(parts), np.nan), where=others[:, 1] > 0)
     return jackknife(float(np.divide(*parts.sum(axis=0))), without)
 
 
@@ -266,18 +269,18 @@ def _p_values(extent: Measured, adjusted: Measured, images: Sequence[_Image], se
     regions = np.sum([one.regions for one in images], axis=0)
     sums, sides = np.zeros((SHUFFLES, regions.size)), np.zeros((SHUFFLES, regions.size))
     for one in images:
-        shares, times = _shares(one.place, regions.size)
-        means = one.apart.mean(axis=1)
-        answers = np.arange(len(one.apart.T))
+        shares, times = _shares(one.number_index, regions.size)
+        means = one.differences.mean(axis=1)
+        answers = np.arange(len(one.differences.T))
         orders = draw.permuted(np.tile(answers, (SHUFFLES, 1)), axis=1)
-        sums += _crossed(one.apart, shares)[answers, orders].sum(axis=1) - means @ (times > 0)
+        sums += _crossed(one.differences, shares)[answers, orders].sum(axis=1) - means @ (times > 0)
         counts = shares * times[:, None, :]
-        sides += _crossed(one.apart, counts)[answers, orders].sum(axis=1) - means @ times
+        sides += _crossed(one.differences, counts)[answers, orders].sum(axis=1) - means @ times
     shared = _shared(images)
     plain = _share_as_large(np.ptp((sums / regions)[:, shared], axis=1), extent.value or 0.0)
     if adjusted.value is None:
         return plain, None
-    effects = effects_of_sides(sides, [one.place for one in images])
+    effects = effects_of_sides(sides, [one.number_index for one in images])
     return plain, _share_as_large(np.ptp(effects[:, shared], axis=1), adjusted.value)
 
 

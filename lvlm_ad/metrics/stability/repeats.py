@@ -32,7 +32,7 @@ class Repeats:
     """How far a model repeats itself on the same images.
 
     Attributes:
-        threshold: an answer alarms if its score is at least this.
+        threshold: an answer calls an image anomalous if its score is at least this.
         images: n, those with two answers or more; the others do not enter.
         answers: R, the most answers of an image.
         flip_rate: the probability that two answers of one image disagree, in 0..1.
@@ -59,7 +59,11 @@ def repeats(scores: ArrayLike, threshold: float) -> Repeats:
     Args:
         scores: ``(n, R)``, the image score of each answer; NaN or None where one is missing. Answers must come from
             questions that were really asked again, not from a store.
-        threshold: an answer alarms if its score is at least this.
+        threshold: an answer calls an image anomalous if its score is at least this.
+
+    Returns:
+        Flip rate, fraction and standard deviation are exactly 0.0 for a model that repeats itself; without values
+        where no image has two answers.
 
     Raises:
         MetricError: ``scores`` are not such a table.
@@ -141,11 +145,11 @@ def answering(answered: ArrayLike, asked: ArrayLike) -> Answering:
 def flip_rates(table: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
     """Return which fraction of the pairs of answers about each image disagree.
 
-    Of R answers, c of which alarm, these are 2 c (R - c) / (R (R - 1)).
+    Of R answers, c of which call the image anomalous, the fraction is 2 c (R - c) / (R (R - 1)).
 
     Args:
         table: ``(n, R)``, scores; NaN where an answer is missing.
-        threshold: an answer alarms if its score is at least this.
+        threshold: an answer calls an image anomalous if its score is at least this.
 
     Returns:
         float64 ``(n,)`` in 0..1; NaN for fewer than two answers.
@@ -165,7 +169,7 @@ def _flip_rate(flips: NDArray[np.float64], counts: NDArray[np.intp]) -> Measured
     n = flips.size
     rate = float(flips.mean())
     variance = float(flips.var(ddof=1)) if n > 1 else 0.0
-    # More images than pairs of answers would claim more than was asked.
+    # An effective number of images above the number of pairs is sampling noise, so it is capped.
     pairs = float((counts * (counts - 1) / 2).sum())
     effective = min(rate * (1 - rate) * n / variance, pairs) if variance > SAME and 0 < rate < 1 else n
     return Measured(rate, wilson(rate, effective))

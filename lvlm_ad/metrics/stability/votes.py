@@ -1,4 +1,4 @@
-"""The AUROC of several answers together, and its spread over single answers, from answers that are at hand."""
+"""The AUROC of the mean or median of several answers, and its spread over single answers."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def auroc_spread(labels: ArrayLike, scores: ArrayLike) -> AurocSpread:
         ((1.0, 0.625), 0.375)
     """
     truth, table = _checked(labels, scores)
-    there = ~np.isnan(table).any(axis=1)
-    truth, table = truth[there], table[there]
+    complete = ~np.isnan(table).any(axis=1)
+    truth, table = truth[complete], table[complete]
     sizes = int(np.count_nonzero(truth)), int(np.count_nonzero(~truth))
     if not min(sizes):
         return AurocSpread((), None, None, sizes)
@@ -79,11 +79,11 @@ class Vote:
     """What asking k times and taking the mean or median gives.
 
     Attributes:
-        k: how many answers are taken together; the price is k times that of one.
+        k: how many answers are combined; the price is k times that of one, if each costs the same.
         auroc: g(k), image AUROC averaged over subsets of k answers; None if a class is missing.
         gain: g(k) - g(1); None if either is.
         subsets: how many subsets were averaged.
-        one_subset: whether this is all answers together, a single value rather than an average.
+        one_subset: whether k = K: all answers are combined, so ``auroc`` is a single value, not a mean over subsets.
     """
 
     k: int
@@ -105,11 +105,14 @@ def votes(
 
     Args:
         labels: ``(n,)``, not 0 if anomalous.
-        scores: ``(n, K)``; NaN or None where an answer is missing: those of the subset that are there count, and an
-            image without any is left out of the subset.
+        scores: ``(n, K)``, in 0..1; NaN or None where an answer is missing. Of a subset the answers that are there are
+            combined; an image without any of them is left out of this subset.
         how: "mean" or "median"; the median of an even number is the mean of the middle two.
         digits: combined scores are compared after rounding to so many digits. Without it, None, the means 0.15 of
             0.1 and 0.2 and of 0.0 and 0.3 would not tie, because floating point gives 0.15000000000000002 for one.
+
+    Returns:
+        Of each k from 1 to K, ascending.
 
     Raises:
         MetricError: labels and scores do not belong together or are not such arrays.
@@ -127,7 +130,7 @@ def votes(
     single = np.empty(0)
     for k in range(1, repeats + 1):
         subsets = list(_subsets(repeats, k))
-        value, without = _mean_auroc(truth, [_together(table[:, subset], how, digits) for subset in subsets])
+        value, without = _mean_auroc(truth, [_combined(table[:, subset], how, digits) for subset in subsets])
         if value is None:
             results.append(Vote(k, None, Measured(None, None, _NO_CLASS), len(subsets), k == repeats))
             continue
@@ -157,11 +160,10 @@ def _subsets(repeats: int, k: int) -> Iterator[list[int]]:
         yield sorted(draw.choice(repeats, k, replace=False).tolist())
 
 
-def _together(answers: NDArray[np.float64], how: str, digits: int | None) -> NDArray[np.float64]:
+def _combined(answers: NDArray[np.float64], how: str, digits: int | None) -> NDArray[np.float64]:
     """Return one score an image from several answers, NaN where there is none."""
-    there = ~np.isnan(answers)
     result = np.full(len(answers), np.nan)
-    some = there.any(axis=1)
+    some = ~np.isnan(answers).all(axis=1)
     take = np.nanmean if how == "mean" else np.nanmedian
     result[some] = take(answers[some], axis=1)
     return result if digits is None else result.round(digits)
@@ -173,16 +175,16 @@ def _mean_auroc(
     """Return the mean AUROC over subsets, and the same without each image; NaN where that is undefined."""
     values, without = [], []
     for scores in subsets:
-        there = ~np.isnan(scores)
-        truth = labels[there]
+        answered = ~np.isnan(scores)
+        truth = labels[answered]
         if truth.all() or not truth.any():
             return None, np.full(labels.size, np.nan)
-        placed = placements(truth, scores[there])
+        placed = placements(truth, scores[answered])
         value = placed[truth].mean()
         # Without an image, its class's mean placement lacks its own; the AUROC is that mean.
         sizes = np.where(truth, np.count_nonzero(truth), np.count_nonzero(~truth))
         each = np.full(labels.size, value)
-        each[there] = np.divide(sizes * value - placed, sizes - 1, out=np.full(truth.size, np.nan), where=sizes > 1)
+        each[answered] = np.divide(sizes * value - placed, sizes - 1, out=np.full(truth.size, np.nan), where=sizes > 1)
         values.append(value)
         without.append(each)
     return float(mean_from_first(np.array(values))), mean_from_first(np.array(without), axis=0)
