@@ -56,6 +56,9 @@ class Budget:
         limit: USD; None: no limit.
         spent: USD already spent, on other models.
 
+    Attributes:
+        ended: why no further question may be asked, such as "not asked: interrupted"; empty while questions may.
+
     Example:
         >>> budget = Budget(limit=1.0)
         >>> with budget.question():
@@ -65,7 +68,7 @@ class Budget:
     """
 
     def __init__(self, limit: float | None, spent: float = 0.0) -> None:
-        self.limit, self.spent = limit, spent
+        self.limit, self.spent, self.ended = limit, spent, ""
         self._dearest = 0.0
         self._priced = self._uncounted = False
         self._under_way = 0
@@ -77,7 +80,10 @@ class Budget:
 
         Raises:
             BudgetSpentError: the question could exceed the limit.
+            UnaskedError: no further question may be asked.
         """
+        if self.ended:
+            raise UnaskedError(self.ended)
         with self._turn:
             while self.limit is not None:
                 if self._uncounted:

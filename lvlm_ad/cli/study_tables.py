@@ -85,6 +85,8 @@ def missing_lines(found: Study) -> list[str]:
             lines.append(f"{one.name}: no answers ({one.problem}).")
         else:
             lines += [f"{one.name}: {gap}." for gap in one.gaps]
+    if any(one.failed for one in found.conditions):
+        lines.append("The same command asks failed questions again.")
     if found.state == "capped":
         lines.append("--max-cost ended the study early; the same command with a higher limit continues.")
     return [*lines, *(f"Not asked: {one.what} ({one.reason})." for one in found.left_out)]

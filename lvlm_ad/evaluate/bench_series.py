@@ -33,11 +33,13 @@ class BenchSeries:
     Attributes:
         engine: see above.
         budget: the limit on money of the model that runs now; None before the first.
+        ended: why later benches use stored answers only, such as "not asked: interrupted"; empty while they may ask.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.budget: Budget | None = None
+        self.ended = ""
         self._plugins: dict[str, Any] = {}
         self._budgets: dict[str, Budget] = {}
 
@@ -74,7 +76,7 @@ class BenchSeries:
     def start_budget(self, model: Model, limit: float | None) -> Budget:
         """Return a model's budget, which knows its dearest answer and what all benches before have spent."""
         budget = self._budgets.setdefault(_key(model), Budget(limit))
-        budget.spent, self.budget = self.spent, budget
+        budget.spent, budget.ended, self.budget = self.spent, self.ended, budget
         return budget
 
     def close(self) -> None:

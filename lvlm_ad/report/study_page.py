@@ -85,6 +85,7 @@ def study_page(study: Study, **site: Any) -> str:
             {
                 "record": one,
                 "missing": f"{one.missing} ({one.unasked} not asked)" if one.unasked else f"{one.missing}",
+                "why": one.failure or one.problem,
                 "usd": usd(one.cost_usd),
                 "seconds": "" if one.seconds is None else f"{one.seconds:.2f}",
             }

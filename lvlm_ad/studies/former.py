@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import Run
     from lvlm_ad.studies.condition import StudyDesign
 
-__all__ = ["RECOMMENDATION", "refuse_other_study"]
+__all__ = ["RECOMMENDATION", "former_runs", "refuse_other_study"]
 
 
 RECOMMENDATION = "recommendation"
@@ -66,6 +66,16 @@ class _Former:
             longest = max(found.candidates, key=lambda one: one.images, default=None)
             return cls(RECOMMENDATION, found.seed, runs, {}, "" if longest is None else longest.name)
         return None
+
+
+def former_runs(folder: Path) -> Mapping[str, str]:
+    """Return the conditions that the folder of a study has runs of, with the names of these runs.
+
+    Raises:
+        RunError: what the folder holds is damaged.
+    """
+    former = _Former.read(folder)
+    return {} if former is None else former.runs
 
 
 def refuse_other_study(kind: str, design: StudyDesign) -> None:

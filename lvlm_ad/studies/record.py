@@ -32,6 +32,9 @@ STUDY_FILE = "study.json"
 STUDY_VERSION = 1
 """The schema of ``study.json``; a higher one is refused."""
 
+_LONGEST_ERROR = 300
+"""Characters of an error that are kept."""
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -85,13 +88,17 @@ class ConditionRecord(Record):
     run: str | None
     """The name of its run's folder beside ``study.json``; None: there is no run."""
     problem: str = ""
-    """Why there is no run."""
+    """Why there is no run, or why one was not asked about all images; empty also where --max-cost is the reason."""
     answered: Count = 0
     """Images with a usable answer; the others are left out of figures."""
     missing: Count = 0
     """Images without a usable answer, those not asked included."""
     unasked: Count = 0
     """Images that were not asked, most often for the limit of --max-cost."""
+    failed: Count = 0
+    """Images whose questions failed, such as for a lost connection; the same command asks them again."""
+    failure: str = ""
+    """The first of them: the image's id and the error."""
     cost_usd: Amount | None = None
     """Of all its answers, stored ones included; None if unknown."""
     seconds: Amount | None = None
@@ -107,10 +114,13 @@ class ConditionRecord(Record):
             >>> print(*one.gaps, sep="; ")
             2 of 8 images were not asked (the limit of --max-cost was reached); 1 of 8 images have no usable answer
         """
-        total, unusable = self.answered + self.missing, self.missing - self.unasked
+        total, unusable = self.answered + self.missing, self.missing - self.unasked - self.failed
         found = []
         if self.unasked:
-            found.append(f"{self.unasked} of {total} images were not asked (the limit of --max-cost was reached)")
+            reason = self.problem or "the limit of --max-cost was reached"
+            found.append(f"{self.unasked} of {total} images were not asked ({reason})")
+        if self.failed:
+            found.append(f"{self.failed} of {total} images failed ({self.failure})")
         if unusable > 0:
             found.append(f"{unusable} of {total} images have no usable answer")
         return found
@@ -282,6 +292,7 @@ def _condition(result: Result) -> ConditionRecord:
     condition, run = result.condition, result.run
     records = [] if run is None else run.predictions
     answered = sum(record.usable for record in records)
+    failed = [record for record in records if record.status == "failed"]
     times = [record.seconds for record in records if record.seconds]
     return ConditionRecord(
         name=condition.name,
@@ -293,6 +304,8 @@ def _condition(result: Result) -> ConditionRecord:
         answered=answered,
         missing=len(result.plan.dataset) - answered,
         unasked=sum(record.status == "unasked" for record in records),
+        failed=len(failed),
+        failure=f"{failed[0].id}: {' '.join(failed[0].notes)[:_LONGEST_ERROR]}" if failed else "",
         cost_usd=None if run is None else run.metrics["usage"]["cost_usd"],
         seconds=median(times) if times else None,
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError, LvlmAdError
 from lvlm_ad.evaluate.bench import bench_plan, forecast_plan
 from lvlm_ad.evaluate.bench_series import BenchSeries
 from lvlm_ad.log import Progress, event
+from lvlm_ad.studies.former import former_runs
+from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import Plan
@@ -29,7 +32,7 @@ class Result:
         condition: the condition.
         plan: what its bench measured.
         run: its run; None if there is none.
-        problem: why there is no run; else empty.
+        problem: why there is no run, or one of stored answers only; else empty.
     """
 
     condition: Condition
@@ -37,6 +40,8 @@ class Result:
     run: Run | None
     problem: str = ""
 
+
+_INTERRUPTED = "interrupted"
 
 _MOST_NAMES = 3
 """Conditions without answers that a verdict names."""
@@ -61,11 +66,11 @@ class StudyResults:
 
     @property
     def lacking(self) -> list[str]:
-        """What was not, or not wholly, asked: names of conditions, or their number if they are many."""
+        """What was not, or not wholly, asked, or failed: names of conditions, or their number if they are many."""
         names = [
             one.condition.name
             for one in self.results
-            if one.run is None or any(record.status == "unasked" for record in one.run.predictions)
+            if one.run is None or any(record.status in UNANSWERED for record in one.run.predictions)
         ]
         return [f"{len(names)} of {len(self.results)} conditions"] if len(names) > _MOST_NAMES else names
 
@@ -84,7 +89,8 @@ def run_study(
 
     Stored answers are never asked for again, so the same study continues after an interruption. A model is built once
     for all conditions that ask it with the same options. ``max_cost`` limits what the whole study costs: once it is
-    reached, later conditions use stored answers only. If a condition fails, or after Ctrl-C, the results say so.
+    reached, later conditions use stored answers only; so do after Ctrl-C the one that was interrupted and those that
+    the folder has a run of. If a condition fails, or after Ctrl-C, the results say so.
 
     Args:
         design: the study.
@@ -100,32 +106,57 @@ def run_study(
     reports = study_progress(progress)
     plans = [design.plan_of(condition) for condition in design.conditions]
     results: list[Result] = []
-    interrupted = False
+    stored = frozenset[str]()
     own = BenchSeries.started(design.config_of(design.conditions[0]), workers, reports.note)
     with own if series is None else nullcontext(series) as benches:
-        for index, (condition, plan) in enumerate(zip(design.conditions, plans, strict=True)):
-            if interrupted:
-                results.append(Result(condition, plan, None, "interrupted before it began"))
-                continue
-            reports.stage = f"{index + 1}/{len(plans)} {condition.name}"
-            benches.keep_only(plan.models)
-            try:
-                result = Result(condition, plan, bench_plan(plan, reports, workers, benches)[0])
-            except KeyboardInterrupt:
-                if condition.is_base:
-                    raise
-                interrupted = True
-                result = Result(condition, plan, None, "interrupted")
-            except LvlmAdError as error:
-                if condition.is_base:
-                    raise
-                reports.note(f"{condition.name} failed: {error}")
-                result = Result(condition, plan, None, str(error))
+        pending, begun = deque(zip(design.conditions, plans, strict=True)), ""
+        while pending:
+            condition, plan = pending[0]
+            if benches.ended and condition.name not in stored:
+                problem = _INTERRUPTED if condition.name == begun else f"{_INTERRUPTED} before it began"
+                result = Result(condition, plan, None, problem)
+            else:
+                begun, reports.stage = condition.name, f"{len(results) + 1}/{len(plans)} {condition.name}"
+                try:
+                    result = _measured(condition, plan, reports, workers, benches)
+                except KeyboardInterrupt:
+                    if condition.is_base:
+                        raise
+                    # What is stored still counts; after a second Ctrl-C that is left, too.
+                    known = () if benches.ended else (condition.name, *former_runs(design.folder))
+                    stored, benches.ended = frozenset(known), f"not asked: {_INTERRUPTED}"
+                    continue
+            pending.popleft()
             _refuse_twin(result, results)
             results.append(result)
             event("condition", study=design.name, condition=condition.name, problem=result.problem)
         spent = benches.spent if benches.is_spent_known else None
-        return StudyResults(design, tuple(results), spent, interrupted)
+        return StudyResults(design, tuple(results), spent, interrupted=bool(benches.ended))
+
+
+def _measured(
+    condition: Condition, plan: Plan, reports: _StudyProgress, workers: Workers | None, benches: BenchSeries
+) -> Result:
+    """Run the bench of a condition; after Ctrl-C with stored answers alone.
+
+    Raises:
+        LvlmAdError: the base failed.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    benches.keep_only(plan.models)
+    if benches.ended:
+        plan = replace(plan, config=replace(plan.config, batch=False, retry_failed=False))
+    try:
+        run = bench_plan(plan, reports, workers, benches)[0]
+    except LvlmAdError as error:
+        if condition.is_base:
+            raise
+        reports.note(f"{condition.name} failed: {error}")
+        return Result(condition, plan, None, str(error))
+    unasked = sum(record.status == "unasked" for record in run.predictions)
+    if not benches.ended or not unasked:
+        return Result(condition, plan, run)
+    return Result(condition, plan, run if unasked < len(run.predictions) else None, _INTERRUPTED)
 
 
 def forecast_study(

@@ -10,6 +10,7 @@ from lvlm_ad.metrics.stability import images_for_auroc
 from lvlm_ad.studies.changes import changed_points
 from lvlm_ad.studies.stability_levels import FACTORS
 from lvlm_ad.studies.wording import incomplete, together
+from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
@@ -70,7 +71,7 @@ class Asked:
             records = [] if one.run is None else one.run.predictions
             if any(record.usable for record in records):
                 answered.add(name)
-            if not records or any(record.status == "unasked" for record in records):
+            if not records or any(record.status in UNANSWERED for record in records):
                 unasked.add(name)
         value = float(readings.metric("image_auroc")[0])
         order = ("the base", _AGAIN, *FACTORS)

@@ -22,12 +22,12 @@ def together(names: Sequence[str]) -> str:
 
 
 def incomplete(sentence: str, missing: Sequence[str]) -> str:
-    """Say before a verdict what was not, or not wholly, asked.
+    """Say before a verdict what was not, or not wholly, asked, or failed.
 
     Example:
         >>> incomplete("Nothing is known.", ["marks"]), incomplete("Nothing is known.", [])
-        ('Incomplete, not all was asked of marks: nothing is known.', 'Nothing is known.')
+        ('Incomplete, answers are missing for marks: nothing is known.', 'Nothing is known.')
     """
     if not missing:
         return sentence
-    return f"Incomplete, not all was asked of {together(missing)}: {sentence[0].lower()}{sentence[1:]}"
+    return f"Incomplete, answers are missing for {together(missing)}: {sentence[0].lower()}{sentence[1:]}"

@@ -45,6 +45,8 @@ class ScriptedOptions(BackendOptions):
     """Probability that it refuses a question."""
     refuses: bool = False
     """Whether it refuses every question."""
+    down: str = ""
+    """A file: while it is there, nobody answers."""
     counts: bool = True
     """Whether it reports its tokens."""
     pause: float = 0.0
@@ -87,11 +89,13 @@ class Scripted:
 
     def answer(self, request):
         """Score the image, name its defective block and sometimes the favourite number."""
-        from lvlm_ad.errors import FatalError
+        from lvlm_ad.errors import FatalError, TransientError
 
         options = self.options
         if options.forbidden and options.forbidden in request.text:
             raise FatalError("this model does not take such a question")
+        if options.down and Path(options.down).exists():
+            raise TransientError("Connection refused")
         time.sleep(options.pause)
         if options.refuses:
             return Answer("I'm sorry, but I can't help with that.", usage=Usage(1000, None, 20))

@@ -145,6 +145,37 @@ def test_ctrl_c_keeps_what_is_there(base, monkeypatch):
     assert [one.problem for one in results.results] == ["", "interrupted", "interrupted before it began"]
 
 
+class Stops(Progress):
+    """Ends the program with Ctrl-C when so many images are answered or looked up."""
+
+    def __init__(self, *done):
+        self.stage, self.done, self.at_ends = "", 0, done
+
+    def start(self, stage, total):
+        self.stage = f"{stage} {total}"
+
+    def advance(self, steps=1, **_):
+        self.done += steps * ("Scripted" in self.stage)
+        if "Scripted" in self.stage and self.done in self.at_ends:
+            raise KeyboardInterrupt
+
+
+def test_stored_answers_count_after_ctrl_c(base, asked):
+    """Of the condition in which Ctrl-C came, every answer is used; none is asked for after it; a second one ends it."""
+    study = design(base(pause=0.02), 16)
+    results = run_study(study, Stops(16 + 3))
+    count = len(asked())
+    assert 16 + 3 <= count < 32
+    assert results.interrupted
+    assert [one.problem for one in results.results] == ["", "interrupted", "interrupted before it began"]
+    assert Readings.of(results).missing.tolist() == [0, 32 - count]
+    twice = run_study(study, Stops(count + 1, count + 2))
+    assert [one.run is None for one in twice.results] == [False, True, True]
+    assert [one.problem for one in twice.results] == ["", "interrupted", "interrupted before it began"]
+    run_study(study)
+    assert len(asked()) == len(set(asked())) == 48
+
+
 @pytest.mark.parametrize(
     ("conditions", "message"),
     [

@@ -7,14 +7,18 @@ from math import sqrt
 
 import numpy as np
 import pytest
+import typer
 from scipy.special import ndtr
 
 import lvlm_ad
+from lvlm_ad.cli.stability_tables import show_stability
+from lvlm_ad.cli.study_tables import leave
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.report.study_page import study_page
 from lvlm_ad.studies import StabilityFigures, StabilityOptions, Study, price_stability, study_stability
 from lvlm_ad.studies.stability_levels import FACTORS
 from tests.studies.conftest import write_blocks
+from tests.studies.test_runner import Stops
 
 SMALL = StabilityOptions(images=12, repeats=2, levels=1)
 
@@ -225,7 +229,7 @@ def test_a_capped_study_says_what_can_be_said(base, asked):
     assert study.conditions[2].gaps == ["7 of 12 images were not asked (the limit of --max-cost was reached)"]
     assert figures.positions is None
     assert [one.reason for one in figures.undefined] == ["no image was answered under two numberings"]
-    assert study.verdict.startswith("Incomplete, not all was asked of paraphrase, numbering, marks and resolution: ")
+    assert study.verdict.startswith("Incomplete, answers are missing for paraphrase, numbering, marks and resolution: ")
 
 
 def test_numbers_are_compared_on_images_with_two_numberings(base):
@@ -236,7 +240,7 @@ def test_numbers_are_compared_on_images_with_two_numberings(base):
     places = figures_of(study).positions
     assert (places.images, places.numberings) == (5, 2)
     assert figures_of(study).factors[0].answered == figures_of(study).factors[0].levels[:1]
-    assert study.verdict.startswith("Incomplete, not all was asked of numbering: ")
+    assert study.verdict.startswith("Incomplete, answers are missing for numbering: ")
     whole = figures_of(study_stability(always, replace(options, levels=3))).positions
     assert (whole.images, whole.numberings) == (12, 4)
     assert whole.range.value == pytest.approx(1.0, abs=1e-9)
@@ -248,9 +252,45 @@ def test_a_study_that_is_capped_early_still_has_a_record(base, limit):
     """However few answers there are, figures without them are undefined with a reason, and the verdict says so."""
     study = study_stability(replace(base(noise=0.05), max_cost=limit, concurrency=1), replace(SMALL, cross="marks"))
     assert study.state == "capped"
-    assert study.verdict.startswith("Incomplete, not all was asked of ")
+    assert study.verdict.startswith("Incomplete, answers are missing for ")
     assert "nothing can be said yet" in study.verdict
     assert all(one["value"] is not None or one["reason"] for one in numbers(study.figures))
+
+
+def test_ctrl_c_keeps_the_conditions_of_before(base):
+    """Ctrl-C while a study is extended leaves what it said of later conditions: their answers are stored."""
+    options = replace(SMALL, images=4, factors=("marks",))
+    config = base(pause=0.02)
+    study_stability(config, options)
+    study = study_stability(config, replace(options, images=16), Stops(16 + 5))
+    assert study.state == "interrupted"
+    assert [one.problem for one in study.conditions] == ["", "interrupted", "interrupted"]
+    again, marks = study.conditions[1:]
+    assert 5 <= again.answered < 16
+    assert marks.answered == 4
+    assert marks.gaps == ["12 of 16 images were not asked (interrupted)"]
+
+
+def test_an_endpoint_that_is_gone_is_the_reason(base, tmp_path, capsys):
+    """Where questions fail, the study is incomplete and says which error came and what to do, as bench does."""
+    options = StabilityOptions(images=6, repeats=2, factors=("repeat",))
+    config = base(down=str(tmp_path / "down"), max_retries=0)
+    study_stability(replace(config, max_cost=0.0083, concurrency=1), options)
+    (tmp_path / "down").touch()
+    study = study_stability(config, options)
+    again = study.conditions[1]
+    assert (again.answered, again.failed, again.unasked) == (2, 4, 0)
+    assert study.state == "incomplete"
+    assert study.verdict.startswith("Incomplete, answers are missing for asking again: ")
+    show_stability(study, tmp_path, json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "repeat-1: 4 of 6 images failed (bolt/" in shown
+    assert "Connection refused" in shown
+    assert "The same command asks failed questions again." in shown
+    assert "Connection refused" in study_page(study)
+    with pytest.raises(typer.Exit) as left:
+        leave(study)
+    assert left.value.exit_code == 3
 
 
 def test_one_stored_answer_is_no_repeat(base):

@@ -111,7 +111,7 @@ def test_only_what_was_answered_is_called_harmless(varied, said):
     found = verdict(noise(), replace(ASKED, varied=varied), OtherWays())
     assert found.startswith(f"Stable enough to tell two versions 2 points apart: {said}")
     missing = verdict(noise(), replace(ASKED, varied=varied, missing=("numbering", "references")), OtherWays())
-    assert missing == f"Incomplete, not all was asked of numbering and references: s{found[1:]}"
+    assert missing == f"Incomplete, answers are missing for numbering and references: s{found[1:]}"
 
 
 @pytest.mark.parametrize(("good", "anomalous", "lacking"), [(9, 0, "anomalous"), (0, 9, "good")])
