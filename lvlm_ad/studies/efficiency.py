@@ -79,8 +79,8 @@ def study_efficiency(
         study_efficiency(config, EfficiencyOptions(methods=("regions", "zoom"), votes=(1, 3))).verdict
     """
     design = _design(config, options or EfficiencyOptions())
-    refuse_other_study("efficiency", design.study)
-    results = run_study(design.study, progress, workers)
+    known = refuse_other_study("efficiency", design.study)
+    results = run_study(design.study, progress, workers, known=known)
     figures, sentence = efficiency_figures(Readings.of(results), design, config.resamples)
     sentence = incomplete(sentence, results.lacking)
     study = study_record("efficiency", results, sentence, figures.model_dump(mode="json"), design.left_out)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import Run
     from lvlm_ad.studies.condition import StudyDesign
 
-__all__ = ["RECOMMENDATION", "former_runs", "refuse_other_study"]
+__all__ = ["RECOMMENDATION", "refuse_other_study"]
 
 
 RECOMMENDATION = "recommendation"
@@ -68,17 +68,7 @@ class _Former:
         return None
 
 
-def former_runs(folder: Path) -> Mapping[str, str]:
-    """Return the conditions that the folder of a study has runs of, with the names of these runs.
-
-    Raises:
-        RunError: what the folder holds is damaged.
-    """
-    former = _Former.read(folder)
-    return {} if former is None else former.runs
-
-
-def refuse_other_study(kind: str, design: StudyDesign) -> None:
+def refuse_other_study(kind: str, design: StudyDesign) -> frozenset[str]:
     """Refuse a study or a recommendation whose folder holds another one, before anything is asked.
 
     The same one is continued. More images and more conditions extend it; prices may change.
@@ -86,6 +76,9 @@ def refuse_other_study(kind: str, design: StudyDesign) -> None:
     Args:
         kind: which study, such as "stability", or ``RECOMMENDATION``.
         design: the study that is to be run.
+
+    Returns:
+        The names of the conditions that the folder has a run of.
 
     Raises:
         ConfigError: the folder holds a study of another kind; or one of this kind with another model, other settings,
@@ -96,8 +89,10 @@ def refuse_other_study(kind: str, design: StudyDesign) -> None:
     if former is not None and (why := _difference(kind, design, former)):
         held = RECOMMENDATION if former.kind == RECOMMENDATION else "study"
         raise ConfigError(
-            f"{design.folder} holds another {held}: {why}. Give this one a folder of its own with --name."
+            f"{design.folder} holds another {held}: {why}. Give this one a name of its own (--name; from Python, the "
+            "option name)."
         )
+    return frozenset(() if former is None else former.runs)
 
 
 def _difference(kind: str, design: StudyDesign, former: _Former) -> str:

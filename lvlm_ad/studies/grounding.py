@@ -81,8 +81,8 @@ def study_grounding(
     """
     progress = progress or Progress()
     design = _design(config, options or GroundingOptions())
-    refuse_other_study("grounding", design.study)
-    results = run_study(design.with_copies(progress), progress, workers)
+    known = refuse_other_study("grounding", design.study)
+    results = run_study(design.with_copies(progress), progress, workers, known=known)
     readings = Readings.of(results)
     with StudyMaps.opened(readings) as maps:
         figures = grounding_figures(readings, maps, design.parts)

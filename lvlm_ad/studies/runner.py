@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from lvlm_ad.errors import ConfigError, LvlmAdError
 from lvlm_ad.evaluate.bench import bench_plan, forecast_plan
 from lvlm_ad.evaluate.bench_series import BenchSeries
 from lvlm_ad.log import Progress, event
-from lvlm_ad.studies.former import former_runs
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -84,19 +83,21 @@ def run_study(
     progress: Progress | None = None,
     workers: Workers | None = None,
     series: BenchSeries | None = None,
+    known: Iterable[str] = (),
 ) -> StudyResults:
     """Run the conditions of a study in their order.
 
     Stored answers are never asked for again, so the same study continues after an interruption. A model is built once
     for all conditions that ask it with the same options. ``max_cost`` limits what the whole study costs: once it is
     reached, later conditions use stored answers only; so do after Ctrl-C the one that was interrupted and those that
-    the folder has a run of. If a condition fails, or after Ctrl-C, the results say so.
+    are ``known``. If a condition fails, or after Ctrl-C, the results say so.
 
     Args:
         design: the study.
         progress: receives reports on how far it has come.
         workers: see ``bench``.
         series: the benches that these are a part of, which share ``max_cost``; None: the study's own.
+        known: names of conditions with stored answers, which count also after Ctrl-C in an earlier condition.
 
     Raises:
         ConfigError: a condition has a wrong name or setting, or measures the same as another one.
@@ -123,8 +124,8 @@ def run_study(
                     if condition.is_base:
                         raise
                     # What is stored still counts; after a second Ctrl-C that is left, too.
-                    known = () if benches.ended else (condition.name, *former_runs(design.folder))
-                    stored, benches.ended = frozenset(known), f"not asked: {_INTERRUPTED}"
+                    left = () if benches.ended else (condition.name, *known)
+                    stored, benches.ended = frozenset(left), f"not asked: {_INTERRUPTED}"
                     continue
             pending.popleft()
             _refuse_twin(result, results)

@@ -92,8 +92,8 @@ def study_stability(
     progress = progress or Progress()
     threshold = _threshold(config)
     design = design_stability(config, options or StabilityOptions(), progress, workers)
-    refuse_other_study("stability", design.study)
-    results = run_study(design.study, progress, workers)
+    known = refuse_other_study("stability", design.study)
+    results = run_study(design.study, progress, workers, known=known)
     readings = Readings.of(results)
     with StudyMaps.opened(readings) as maps:
         figures = stability_figures(readings, maps, design.cross, threshold, config.seed)
