@@ -50,10 +50,17 @@ class ScoreTable:
     objects: NDArray[np.intp] | None = None
 
     def parts(self, models: Sequence[int]) -> list[NDArray[np.intp]]:
-        """Return the images of each category that all of some models answered; without categories of few images."""
+        """Return the images of each category that all of some models answered.
+
+        Args:
+            models: one or more of them.
+
+        Returns:
+            intp arrays of indices; categories with fewer than 2 such good or 2 such anomalous images are left out.
+        """
         known = ~np.isnan(self.scores[list(models)]).any(axis=0)
-        found = [np.flatnonzero(known & (self.categories == name)) for name in np.unique(self.categories)]
-        return [at for at in found if min(self.labels[at].sum(), (~self.labels[at]).sum()) >= _FEWEST]
+        groups = [np.flatnonzero(known & (self.categories == name)) for name in np.unique(self.categories)]
+        return [images for images in groups if min(self.labels[images].sum(), (~self.labels[images]).sum()) >= _FEWEST]
 
     def objects_of(self, images: NDArray[np.intp]) -> NDArray[np.intp] | None:
         """Return which object each of some images shows, numbered from 0; None: each image is by itself."""
@@ -68,7 +75,7 @@ class Drop:
         model: its number.
         reason: "worse": surely worse than ``by``; "dearer": it costs as much as ``by`` or more, and is surely not
             better by more than the margin.
-        by: the model that it lost against.
+        by: the other model.
         round: in which round, from 1.
     """
 
@@ -83,10 +90,10 @@ class Race:
     """What is known after some rounds.
 
     Attributes:
-        bounds: float64 ``(J, J)`` in -1..1: row j, column k holds how much better than k model j is at most. For the
-            model that is best in truth, all its bounds hold in all rounds with a probability of 95 %.
-        left: the models that are still asked, ascending.
-        drops: the others, in the order in which they left.
+        bounds: float64 ``(J, J)`` in -1..1: ``bounds[j, k]`` is an upper bound of AUROC_j - AUROC_k. For the truly best
+            model, all its bounds hold in all rounds with a probability of 95 %.
+        left: the models that remain and are still asked, ascending.
+        drops: the others, in the order in which they were dropped.
         rounds: how many rounds there were.
     """
 
@@ -103,7 +110,7 @@ class Race:
         return cls(bounds, tuple(range(models)))
 
     def without(self, model: int) -> Race:
-        """Return the state without a model that cannot be asked; it is no longer a rival of the others."""
+        """Return the state without a model that cannot be asked: the others are no longer compared with it."""
         bounds = self.bounds.copy()
         bounds[model] = -1.0
         return replace(self, bounds=bounds, left=tuple(one for one in self.left if one != model))
@@ -114,12 +121,12 @@ class Race:
         return np.asarray((self.bounds >= 0).all(axis=1))
 
     def loss(self, model: int) -> float:
-        """Return by how much a model is worse than the best one at most, in 0..1."""
+        """Return an upper bound, in 0..1, of how much worse a model is than the best one."""
         return float(self.bounds[self.possible, model].max(initial=0.0))
 
 
 def critical_z(models: int, rounds: int) -> float:
-    """Return how many standard errors a bound lies from its difference.
+    """Return how many standard errors a bound lies from its difference: the error split by Bonferroni.
 
     Args:
         models: J, 1 or more.
@@ -133,7 +140,7 @@ def critical_z(models: int, rounds: int) -> float:
 
 
 def difference_bounds(table: ScoreTable, first: int, second: int, z: float) -> tuple[float, float]:
-    """Return how much better the first model is than the second at most, and the second than the first.
+    """Return upper bounds of first minus second, and of second minus first, in mean image AUROC.
 
     The 95 % interval of ``mean_auroc_difference`` is widened to z standard errors. A bound below 0 says that a model is
     surely worse; as for ranks, it needs |z0| > 1.96 as well, so that few images that happen to agree prove nothing.
@@ -146,13 +153,20 @@ def difference_bounds(table: ScoreTable, first: int, second: int, z: float) -> t
 
     Returns:
         Two bounds in -1..1; 1.0 and 1.0 where there are too few images.
+
+    Example:
+        >>> draw, labels = np.random.default_rng(0), np.arange(200) % 2 == 0
+        >>> scores = np.stack([labels * size + draw.normal(size=200) for size in (2.0, 0.5)])
+        >>> table = ScoreTable(labels, np.full(200, "bolt"), scores)
+        >>> [round(bound, 2) for bound in difference_bounds(table, 0, 1, critical_z(2, 1))]
+        [0.35, -0.2]
     """
-    places = table.parts([first, second])
-    if not places:
+    groups = table.parts([first, second])
+    if not groups:
         return 1.0, 1.0
-    labels = [table.labels[at] for at in places]
-    ours, theirs = ([table.scores[one, at] for at in places] for one in (first, second))
-    objects = [table.objects_of(at) for at in places]
+    labels = [table.labels[images] for images in groups]
+    ours, theirs = ([table.scores[one, images] for images in groups] for one in (first, second))
+    objects = [table.objects_of(images) for images in groups]
     found = mean_auroc_difference(labels, ours, theirs, objects)
     if found.interval is None or found.difference is None:
         return 1.0, 1.0
@@ -166,15 +180,15 @@ def difference_bounds(table: ScoreTable, first: int, second: int, z: float) -> t
 
 
 def after_round(race: Race, table: ScoreTable, prices: Sequence[float | None], margin: float, z: float) -> Race:
-    """Compare the models that are left, and drop those that need not be asked any further.
+    """Compare the models that remain, and drop those that need not be asked any further.
 
-    A model is dropped if another one that is left
+    A model m is dropped for another remaining model k if k
 
-    - is surely better, or
-    - costs as much or less, and is surely not worse by more than the margin.
+    - is surely better: bounds[m, k] < 0, or
+    - costs as much or less, and is surely not worse by more than the margin: bounds[m, k] <= margin.
 
-    The other one must be within the margin of every dropped model that only this one is within the margin of; else
-    nothing could be said of these any more.
+    One condition is on both. For every dropped model d that may still be the best: if bounds[d, m] <= margin, then
+    bounds[d, k] <= margin, too. So where m is known to be within the margin of d, a remaining model still is.
 
     Args:
         race: what is known so far.
@@ -182,6 +196,9 @@ def after_round(race: Race, table: ScoreTable, prices: Sequence[float | None], m
         prices: of each model, USD an image; None: unknown, which is comparable with unknown prices alone.
         margin: differences up to this do not matter, in 0..1.
         z: see ``critical_z``.
+
+    Returns:
+        What is known then, one round later. A bound only becomes lower.
 
     Example:
         >>> draw, labels = np.random.default_rng(0), np.arange(200) % 2 == 0
@@ -192,8 +209,8 @@ def after_round(race: Race, table: ScoreTable, prices: Sequence[float | None], m
         ((0, 2), [(1, 'worse')])
     """
     bounds = race.bounds.copy()
-    for place, one in enumerate(race.left):
-        for other in race.left[place + 1 :]:
+    for position, one in enumerate(race.left):
+        for other in race.left[position + 1 :]:
             found = difference_bounds(table, one, other, z)
             bounds[one, other] = min(bounds[one, other], found[0])
             bounds[other, one] = min(bounds[other, one], found[1])
@@ -208,28 +225,42 @@ def after_round(race: Race, table: ScoreTable, prices: Sequence[float | None], m
 
 def _drop(race: Race, model: int, prices: Sequence[float | None], margin: float) -> Drop | None:
     """Return why a model need not be asked any further; None if it must."""
-    gone = [one.model for one in race.drops if race.possible[one.model]]
-    near = [one for one in gone if race.bounds[one, model] <= margin]
+    dropped = [one.model for one in race.drops if race.possible[one.model]]
+    within = [one for one in dropped if race.bounds[one, model] <= margin]
     for other in sorted(race.left, key=lambda one: race.bounds[model, one]):
-        if other == model or any(race.bounds[one, other] > margin for one in near):
+        if other == model or any(race.bounds[one, other] > margin for one in within):
             continue
         if race.bounds[model, other] < 0:
             return Drop(model, "worse", other, race.rounds)
-        if race.bounds[model, other] <= margin and _no_dearer(prices[other], prices[model]):
+        if race.bounds[model, other] <= margin and _costs_no_more(prices[other], prices[model]):
             return Drop(model, "dearer", other, race.rounds)
     return None
 
 
-def _no_dearer(first: float | None, second: float | None) -> bool:
+def _costs_no_more(first: float | None, second: float | None) -> bool:
     return first is second is None or (first is not None and second is not None and first <= second)
 
 
 def values_of(table: ScoreTable, models: Sequence[int]) -> dict[int, float]:
-    """Return each model's mean image AUROC on the images that all of these answered; 0.5 with too few of them."""
-    places = table.parts(models)
-    if not places:
+    """Return each model's mean image AUROC on the images that all of these models answered.
+
+    Args:
+        table: the answers.
+        models: one or more of them.
+
+    Returns:
+        Model -> the mean over categories, in 0..1; 0.5, a guess, where no category has enough images.
+
+    Example:
+        >>> labels = np.array([True, True, False, False])
+        >>> scores = np.array([[0.9, 0.8, 0.2, 0.1], [0.9, 0.3, 0.5, 0.1]])
+        >>> values_of(ScoreTable(labels, np.full(4, "bolt"), scores), [0, 1])
+        {0: 1.0, 1: 0.75}
+    """
+    groups = table.parts(models)
+    if not groups:
         return dict.fromkeys(models, 0.5)
-    rows = auroc_rows([(table.labels[at], table.scores[list(models)][:, at]) for at in places], 1)
+    rows = auroc_rows([(table.labels[images], table.scores[list(models)][:, images]) for images in groups], 1)
     return dict(zip(models, rows.values.mean(axis=1).tolist(), strict=True))
 
 
@@ -239,15 +270,24 @@ def choice(race: Race, table: ScoreTable, prices: Sequence[float | None], margin
     If the price of one of them is unknown, it is the one of them with the highest image AUROC. Equal ones: the cheaper.
 
     Args:
-        race: what is known; at least one model is left.
+        race: what is known; at least one model remains.
         table: the answers.
         prices: as for ``after_round``.
         margin: as for ``after_round``.
+
+    Returns:
+        The number of one of the models that remain.
+
+    Example:
+        >>> labels = np.array([True, True, False, False])
+        >>> scores = np.array([[0.9, 0.8, 0.2, 0.1], [0.9, 0.3, 0.5, 0.1]])
+        >>> choice(Race.start(2), ScoreTable(labels, np.full(4, "bolt"), scores), [2.0, 1.0], 0.02)  # not sure yet
+        0
     """
     values = values_of(table, race.left)
-    near = [one for one in race.left if race.loss(one) <= margin]
-    unknown = any(prices[one] is None for one in near)
+    within = [one for one in race.left if race.loss(one) <= margin]
+    unknown = any(prices[one] is None for one in within)
     cost = [float("inf") if price is None else price for price in prices]
-    if unknown or not near:
-        return max(near or race.left, key=lambda one: (values[one], -cost[one]))
-    return min(near, key=lambda one: (cost[one], -values[one]))
+    if unknown or not within:
+        return max(within or race.left, key=lambda one: (values[one], -cost[one]))
+    return min(within, key=lambda one: (cost[one], -values[one]))

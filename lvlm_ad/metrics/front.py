@@ -1,4 +1,4 @@
-"""Which rows are worth their cost: no other row is as good, as cheap, and better in one of the two."""
+"""The Pareto front of quality over cost: the rows that no other row dominates."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ CHANCE = 0.5
 
 
 def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
-    """Return which rows no other row dominates: none is as good, as cheap in every cost, and better in one of these.
+    """Return which rows are on the Pareto front: no other row dominates them.
 
-    Equal rows do not dominate each other.
+    A row dominates another one if its quality is the same or higher, every cost the same or lower, and one of these
+    is not the same. Equal rows do not dominate each other.
 
     Args:
         quality: ``(J,)``, higher is better; NaN or None where unknown.
@@ -38,14 +39,14 @@ def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
         [True, False, None]
     """
     good = np.array(quality, dtype=np.float64)
-    dear = np.array(costs, dtype=np.float64)
-    dear = dear.reshape(good.size, -1) if dear.size else np.zeros((good.size, 0))
-    known = ~(np.isnan(good) | np.isnan(dear).any(axis=1))
+    prices = np.array(costs, dtype=np.float64)
+    prices = prices.reshape(good.size, -1) if prices.size else np.zeros((good.size, 0))
+    known = ~(np.isnan(good) | np.isnan(prices).any(axis=1))
     result: list[bool | None] = []
     # A comparison with NaN is false, so rows with unknown numbers dominate nothing.
-    for own, price, is_known in zip(good, dear, known, strict=True):
-        as_good = (good >= own) & (dear <= price).all(axis=1)
-        better = (good > own) | (dear < price).any(axis=1)
+    for value, price, is_known in zip(good, prices, known, strict=True):
+        as_good = (good >= value) & (prices <= price).all(axis=1)
+        better = (good > value) | (prices < price).any(axis=1)
         result.append(not (as_good & better & known).any() if is_known else None)
     return result
 
@@ -81,8 +82,8 @@ def usd_per_point(usd: float | None, auroc: float | None, interval: Interval | N
         interval: its 95 % interval; None if there is none.
 
     Returns:
-        None if the cost is unknown, and unless the interval lies above chance: a difference that may be 0 is nothing to
-        divide by.
+        None if the cost is unknown, and unless the interval lies above chance: dividing by a difference that may be 0
+        means nothing.
 
     Example:
         >>> round(usd_per_point(0.8, 0.9, (0.8, 0.95)), 3), usd_per_point(0.8, 0.55, (0.45, 0.65))
@@ -94,9 +95,9 @@ def usd_per_point(usd: float | None, auroc: float | None, interval: Interval | N
 
 
 def possible_front(better: NDArray[np.bool_], costs: ArrayLike) -> list[bool | None]:
-    """Return which rows may be on the front of quality over cost: no row is surely better and never dearer.
+    """Return which rows may be on the front of quality over cost: no row is surely better and costs no more.
 
-    Costs are compared image by image: a row is never dearer if the 95 % interval of the mean difference, Student's of
+    Costs are compared image by image: a row costs no more if the 95 % interval of the mean difference, Student's of
     paired differences, lies at or below 0, or if every image costs the same.
 
     Args:
@@ -117,8 +118,8 @@ def possible_front(better: NDArray[np.bool_], costs: ArrayLike) -> list[bool | N
     dominated = np.zeros(known.size, dtype=np.bool_)
     if n > 1:  # the costs of one image say nothing about others
         deviations = (table[known] - means[:, None]) / math.sqrt(n * (n - 1))
-        apart = difference_and_variance(means, deviations)
-        dominated = certainly_dominated(better[np.ix_(known, known)], *apart, float(stdtrit(n - 1, 0.975)))
+        differences = difference_and_variance(means, deviations)
+        dominated = certainly_dominated(better[np.ix_(known, known)], *differences, float(stdtrit(n - 1, 0.975)))
     result: list[bool | None] = [None] * len(table)
     for at, is_dominated in zip(known, dominated, strict=True):
         result[at] = not is_dominated
@@ -128,23 +129,31 @@ def possible_front(better: NDArray[np.bool_], costs: ArrayLike) -> list[bool | N
 def certainly_dominated(
     better: NDArray[np.bool_], difference: NDArray[Any], variance: NDArray[Any], quantile: float
 ) -> NDArray[np.bool_]:
-    """Return for each row whether some row is surely better and, by the interval of their costs, never dearer.
+    """Return for each row whether some row is surely better and, by the interval of their costs, costs no more.
 
     Args:
         better: bool ``(J, J)``, whether row i is surely better than row j.
         difference: ``(J, J)``, cost of row i minus cost of row j.
         variance: ``(J, J)``, of the difference; 0 where both always cost the same.
         quantile: of the interval, in standard deviations.
+
+    Returns:
+        bool ``(J,)``.
+
+    Example:
+        >>> better, variance = np.array([[False, True], [False, False]]), np.full((2, 2), 0.01)
+        >>> [certainly_dominated(better, np.array([[0, -d], [d, 0]]), variance, 1.96).tolist() for d in (0.1, 0.3)]
+        [[False, False], [False, True]]
     """
-    never_dearer = difference + quantile * np.sqrt(variance) <= 0
-    return np.asarray((better & never_dearer).any(axis=0))
+    costs_no_more = difference + quantile * np.sqrt(variance) <= 0
+    return np.asarray((better & costs_no_more).any(axis=0))
 
 
 def front_probability(draws: ArrayLike, cost: ArrayLike) -> NDArray[np.float64]:
-    """Return the fraction of draws in which each row is on the front of quality over one cost.
+    """Return the fraction of bootstrap samples in which each row is on the front of quality over one cost.
 
     Args:
-        draws: ``(R, J)``, the rows' quality in each draw, shared by all rows.
+        draws: ``(R, J)``, the rows' quality in each bootstrap sample of the images; all rows share the samples.
         cost: ``(J,)``, known for all rows.
 
     Returns:

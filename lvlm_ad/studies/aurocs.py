@@ -44,7 +44,19 @@ class Scored(Protocol):
 
 
 def metric_of(run: Run, name: str) -> Number:
-    """Return a metric's mean over categories as a run gives it, with its interval or the reason why there is none."""
+    """Return a metric's mean over categories as a run gives it, with its interval or the reason why there is none.
+
+    Args:
+        run: the run.
+        name: the metric, such as "image_auroc".
+
+    Returns:
+        In 0..1; without a value where the run did not measure it, or where it is undefined.
+
+    Example::
+
+        metric_of(read_run(Path("runs/base")), "image_auroc").interval
+    """
     mean = run.metrics["mean"]
     value = mean.get(name)
     if value is None:
@@ -55,7 +67,23 @@ def metric_of(run: Run, name: str) -> Number:
 
 
 def auroc_of(readings: Scored, column: int) -> float | None:
-    """Return image AUROC under a condition, the mean over the categories with both classes; None without any."""
+    """Return image AUROC under a condition.
+
+    Args:
+        readings: the answers.
+        column: the condition.
+
+    Returns:
+        In 0..1: the mean over the categories that have answers about both classes; None if none has.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> answers = SimpleNamespace(
+        ...     labels=np.array([True, True, False, False]), categories=np.full(4, "bolt"), parts=[""] * 4,
+        ...     scores=np.array([[0.9, 0.9], [0.8, 0.3], [0.2, 0.5], [0.1, 0.1]]))
+        >>> auroc_of(answers, 1)
+        0.75
+    """
     value = float(aurocs_of(readings, [column])[0])
     return None if math.isnan(value) else value
 
@@ -63,15 +91,45 @@ def auroc_of(readings: Scored, column: int) -> float | None:
 def aurocs_of(readings: Scored, columns: Sequence[int]) -> NDArray[np.float64]:
     """Return image AUROC under some conditions, on the images that are answered under all of them.
 
+    Args:
+        readings: the answers.
+        columns: the conditions.
+
     Returns:
         float64 ``(len(columns),)`` in 0..1: the mean over the categories that have both classes; NaN if none has.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> answers = SimpleNamespace(
+        ...     labels=np.array([True, True, False, False]), categories=np.full(4, "bolt"), parts=[""] * 4,
+        ...     scores=np.array([[0.9, 0.9], [0.8, 0.3], [0.2, 0.5], [0.1, 0.1]]))
+        >>> aurocs_of(answers, [0, 1]).tolist()
+        [1.0, 0.75]
     """
     each = [_aurocs(readings, rows, columns) for rows in images_by_category(readings, columns)]
     return np.asarray(np.mean(each, axis=0)) if each else np.full(len(columns), np.nan)
 
 
 def auroc_change(readings: Scored, column: int, base: int = 0) -> Number:
-    """Return image AUROC under a condition minus that under another one, with the interval of paired images."""
+    """Return image AUROC under a condition minus that under another one, with the interval of paired images.
+
+    Args:
+        readings: the answers.
+        column: the condition.
+        base: the other one. Images that lack an answer under one of the two are left out.
+
+    Returns:
+        In -1..1; without a value if no category has answers about both classes, and without an interval if one of them
+        has fewer than 2 good or 2 anomalous images. See ``mean_auroc_difference``.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> answers = SimpleNamespace(
+        ...     labels=np.array([True, True, False, False]), categories=np.full(4, "bolt"), parts=[""] * 4,
+        ...     scores=np.array([[0.9, 0.9], [0.8, 0.3], [0.2, 0.5], [0.1, 0.1]]))
+        >>> auroc_change(answers, 1).value
+        -0.25
+    """
     groups = images_by_category(readings, [column, base])
     labels = [readings.labels[rows] for rows in groups]
     first, second = ([readings.scores[rows, one] for rows in groups] for one in (column, base))
@@ -91,7 +149,18 @@ def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[f
     Args:
         readings: the answers.
         columns: the conditions.
-        weights: of each.
+        weights: the weight of each condition's AUROC.
+
+    Returns:
+        Without a value if no category has answers about both classes under all conditions.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> answers = SimpleNamespace(
+        ...     labels=np.array([True, True, False, False]), categories=np.full(4, "bolt"), parts=[""] * 4,
+        ...     scores=np.array([[0.9, 0.9], [0.8, 0.3], [0.2, 0.5], [0.1, 0.1]]))
+        >>> auroc_contrast(answers, [0, 1], [1.0, -1.0]).value
+        0.25
     """
     groups, factors = images_by_category(readings, columns), np.asarray(weights, dtype=np.float64)
     if not groups:
@@ -99,9 +168,9 @@ def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[f
     values = [float(factors @ _aurocs(readings, rows, columns)) for rows in groups]
     value = math.fsum(values) / len(values)
     without = [
-        value + (float(factors @ _aurocs(readings, left, columns)) - own) / len(values)
-        for rows, own in zip(groups, values, strict=True)
-        for left in _without_each(readings, rows)
+        value + (float(factors @ _aurocs(readings, others, columns)) - of_group) / len(values)
+        for rows, of_group in zip(groups, values, strict=True)
+        for others in _without_each(readings, rows)
     ]
     found = jackknife(value, np.array(without))
     ends = found.interval
@@ -112,7 +181,23 @@ def auroc_contrast(readings: Scored, columns: Sequence[int], weights: Sequence[f
 
 
 def images_by_category(readings: Scored, columns: Sequence[int]) -> list[NDArray[np.intp]]:
-    """Return of each category the places of the images answered under all conditions, if they are of both classes."""
+    """Return the images of each category that are answered under all conditions.
+
+    Args:
+        readings: the answers.
+        columns: the conditions.
+
+    Returns:
+        intp arrays of indices, one for each category; categories without such images of both classes are left out.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> answers = SimpleNamespace(
+        ...     labels=np.array([True, True, False, False]), categories=np.full(4, "bolt"), parts=[""] * 4,
+        ...     scores=np.array([[0.9, 0.9], [0.8, 0.3], [0.2, 0.5], [0.1, 0.1]]))
+        >>> [rows.tolist() for rows in images_by_category(answers, [0, 1])]
+        [[0, 1, 2, 3]]
+    """
     common = ~np.isnan(readings.scores[:, columns]).any(axis=1)
     names = dict.fromkeys(readings.categories.tolist())
     groups = [np.flatnonzero(common & (readings.categories == name)) for name in names]

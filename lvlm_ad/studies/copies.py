@@ -56,7 +56,7 @@ def corrupted_copies(
     """
 
     def copied(sample: Sample) -> Sample:
-        path = _place(dataset, sample, folder, f"{kind}-{severity}")
+        path = _path_of(dataset, sample, folder, f"{kind}-{severity}")
         _write_once(path, lambda: png_bytes(corrupt(sample.image, kind, severity, sample.id)))
         # The copy has 8 bits, whatever the original had.
         return replace(sample, image_path=path, depth=None)
@@ -65,12 +65,29 @@ def corrupted_copies(
 
 
 def mirrored_copies(dataset: Dataset, folder: Path, progress: Progress | None = None) -> Dataset:
-    """Write copies of test images and masks with left and right swapped; see ``corrupted_copies``."""
+    """Write copies of test images and masks with left and right swapped; those that are there already are kept.
+
+    Args:
+        dataset: the images.
+        folder: where the files go.
+        progress: receives reports.
+
+    Returns:
+        The copies, with the ids and labels of the originals, and mirrored masks.
+
+    Raises:
+        ImageError: an image or a mask cannot be read.
+        RunError: a copy cannot be written.
+
+    Example::
+
+        mirrored_copies(open_dataset("mvtec", Path("mvtec")), Path("runs/studies/mirror/images"))
+    """
 
     def copied(sample: Sample) -> Sample:
-        path = _place(dataset, sample, folder, "mirrored")
+        path = _path_of(dataset, sample, folder, "mirrored")
         _write_once(path, lambda: png_bytes(np.ascontiguousarray(sample.image[:, ::-1])))
-        masks = [path.with_name(f"{path.stem}-mask-{place}.png") for place in range(len(sample.mask_files))]
+        masks = [path.with_name(f"{path.stem}-mask-{index}.png") for index in range(len(sample.mask_files))]
         for original, mask in zip(sample.mask_files, masks, strict=True):
             _write_mirrored(original, mask)
         return replace(
@@ -103,8 +120,8 @@ def _copies(
     return replace(dataset, samples=tuple(samples), kinds=dataset.defects)
 
 
-def _place(dataset: Dataset, sample: Sample, folder: Path, how: str) -> Path:
-    """Return the path of a copy; another image, another way of changing it or other masks give another path."""
+def _path_of(dataset: Dataset, sample: Sample, folder: Path, how: str) -> Path:
+    """Return the path of a copy; it depends on the image, its masks and how it is changed."""
     decides = [str(_VERSION), how, sample.id, *dataset.file_hashes[sample.id]]
     text = "\n".join(decides).encode(errors="surrogateescape")
     return folder / f"{hashlib.sha256(text).hexdigest()[:24]}.png"

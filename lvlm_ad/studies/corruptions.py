@@ -39,6 +39,12 @@ def blur(image: NDArray[np.uint8], severity: int, name: str = "") -> NDArray[np.
 
     Returns:
         uint8 ``(H, W, 3)``.
+
+    Example:
+        >>> stripe = np.zeros((1, 5, 3), np.uint8)
+        >>> stripe[:, 2] = 255
+        >>> blur(stripe, 1)[0, :, 0].tolist()
+        [14, 62, 102, 62, 14]
     """
     sigma = (1.0, 2.0, 3.0, 5.0, 8.0)[severity - 1]
     return _as_bytes(gaussian_filter(image.astype(np.float64), (sigma, sigma, 0), mode="nearest"))
@@ -64,6 +70,11 @@ def noise(image: NDArray[np.uint8], severity: int, name: str = "") -> NDArray[np
 
     Returns:
         uint8 ``(H, W, 3)``.
+
+    Example:
+        >>> grey = np.full((64, 64, 3), 128, np.uint8)
+        >>> round(float(noise(grey, 1, "bolt/good/000").std()))
+        8
     """
     digest = hashlib.sha256(f"noise/{severity}/{name}".encode(errors="surrogateescape")).digest()
     # Raw numbers and sums: NumPy may change how it draws from a normal distribution, but not these.
@@ -74,7 +85,12 @@ def noise(image: NDArray[np.uint8], severity: int, name: str = "") -> NDArray[np
 
 
 def jpeg(image: NDArray[np.uint8], severity: int, name: str = "") -> NDArray[np.uint8]:  # noqa: ARG001 - as all kinds
-    """Compress as JPEG with a quality of 50, 25, 15, 10 or 5. Arguments and result are those of ``blur``."""
+    """Compress as JPEG with a quality of 50, 25, 15, 10 or 5. Arguments and result are those of ``blur``.
+
+    Example:
+        >>> jpeg(np.full((8, 8, 3), 128, np.uint8), 1)[0, 0].tolist()
+        [128, 128, 128]
+    """
     file = BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=(50, 25, 15, 10, 5)[severity - 1])
     with Image.open(file) as compressed:
@@ -85,6 +101,10 @@ def downscale(image: NDArray[np.uint8], severity: int, name: str = "") -> NDArra
     """Shrink each side to 1/2, 1/3, 1/4, 1/6 or 1/8 of its pixels by their mean, and enlarge again bilinearly.
 
     Arguments and result are those of ``blur``.
+
+    Example:
+        >>> downscale(np.array([[[0] * 3, [100] * 3]], np.uint8), 1)[0, :, 0].tolist()
+        [50, 50]
     """
     factor = (2, 3, 4, 6, 8)[severity - 1]
     height, width = image.shape[:2]

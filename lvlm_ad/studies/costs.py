@@ -39,17 +39,53 @@ class Costs:
     reasons: tuple[str, ...]
 
     def mean(self, column: int) -> Number:
-        """Return the mean over the images that were asked about, with Student's interval."""
+        """Return the mean over the images that were asked about, with Student's interval.
+
+        Args:
+            column: the condition.
+
+        Returns:
+            In the unit of ``values``; without a value, but with the reason, where the cost is unknown.
+
+        Example:
+            >>> Costs(np.array([[0.01], [0.02], [np.nan]]), ("",)).mean(0).value
+            0.015
+        """
         if self.reasons[column]:
             return Number(value=None, reason=self.reasons[column])
         return Number.of(student(self._known(column)))
 
     def quantile(self, column: int, fraction: float) -> float | None:
-        """Return a quantile over the images that were asked about; None if unknown."""
+        """Return a quantile over the images that were asked about.
+
+        Args:
+            column: the condition.
+            fraction: which quantile, in 0..1; 0.5 is the median.
+
+        Returns:
+            In the unit of ``values``, between two images by linear interpolation; None where the cost is unknown.
+
+        Example:
+            >>> Costs(np.array([[1.0], [2.0], [4.0]]), ("",)).quantile(0, 0.5)
+            2.0
+        """
         return None if self.reasons[column] else float(np.quantile(self._known(column), fraction))
 
     def difference(self, first: int, second: int, images: NDArray[np.intp]) -> Number:
-        """Return by how much an image costs more under the first condition than under the second, in the mean."""
+        """Return the mean cost of an image under the first condition minus that under the second.
+
+        Args:
+            first: a condition.
+            second: another one.
+            images: intp, the images to compare; those without a known cost under one of the two are left out.
+
+        Returns:
+            With Student's interval of paired differences; without a value where one of the costs is unknown.
+
+        Example:
+            >>> Costs(np.array([[1.0, 0.5], [2.0, 1.0]]), ("", "")).difference(0, 1, np.array([0, 1])).value
+            0.75
+        """
         if reason := self.reasons[first] or self.reasons[second]:
             return Number(value=None, reason=reason)
         return Number.of(paired_shift(self.values[images, first], self.values[images, second]))
@@ -57,8 +93,15 @@ class Costs:
     def paired(self, columns: Sequence[int]) -> NDArray[np.float64]:
         """Return the costs of the images that have one under all conditions whose cost is known.
 
+        Args:
+            columns: the conditions.
+
         Returns:
             float64 ``(len(columns), images)``; NaN for a condition whose cost is unknown.
+
+        Example:
+            >>> Costs(np.array([[1.0, 0.5], [2.0, np.nan]]), ("", "")).paired([0, 1]).tolist()
+            [[1.0], [0.5]]
         """
         table = self.values[:, list(columns)].T.copy()
         known = np.array([not self.reasons[one] for one in columns], dtype=np.bool_)
@@ -71,11 +114,21 @@ class Costs:
 
 
 def costs_of(readings: Readings) -> dict[str, Costs]:
-    """Return each kind of cost.
+    """Return the costs of each image under each condition.
 
-    USD are those of all answers about an image, also of those that were refused or could not be read. A question that
-    failed without an answer costs nothing that is known. Seconds are the sum over an image's answers, whether or not
-    these were asked at the same time; tokens are those of questions and answers.
+    A question that failed without an answer has 0 USD and 0 tokens: no cost of it is known.
+
+    Args:
+        readings: the answers, n images under C conditions.
+
+    Returns:
+        "usd": USD of all answers about an image, also of those that were refused or could not be read; "seconds": the
+        sum over an image's answers, whether or not these were asked at the same time; "tokens": those of questions and
+        answers. The values of each are float64 ``(n, C)``.
+
+    Example, with the results of a study::
+
+        costs_of(Readings.of(run_study(design)))["usd"].mean(0)
     """
     asked = np.array([[_is_asked(one) for one in row] for row in zip(*readings.records, strict=True)])
     failed = np.array([[_is_lost(one) for one in row] for row in zip(*readings.records, strict=True)])

@@ -42,9 +42,17 @@ def chosen_images(config: RunConfig, count: int | None = None) -> StudyImages:
         config: names the data set, the categories and the seed.
         count: see ``choose_images``; None: all images.
 
+    Returns:
+        The images, in the data set's order.
+
     Raises:
-        ConfigError: ``config.limit`` is set: it would take the first images of each category, not a sample of all.
+        ConfigError: ``config.limit`` is set: it would take the first images of each category, not a sample of all; or
+            the count is below 2.
         DataError: the data set cannot be read, or has no such category.
+
+    Example::
+
+        chosen_images(RunConfig(dataset="mvtec", data=Path("mvtec")), 100).available
     """
     if config.limit is not None:
         raise ConfigError("A study draws its images from all categories: give their number as --images, not --limit.")
@@ -82,9 +90,9 @@ def choose_images(dataset: Dataset, count: int, seed: int = 0) -> Dataset:
     if count < 2:  # noqa: PLR2004 - one good and one anomalous image
         raise ConfigError(f"A study needs 2 images or more, good and anomalous; got {count}.")
     categories: dict[str, dict[str, list[Sample]]] = {}
-    for sample in sorted(dataset, key=lambda one: _place(one.id, seed)):
+    for sample in sorted(dataset, key=lambda one: _sort_key(one.id, seed)):
         categories.setdefault(sample.category, {}).setdefault(sample.defect, []).append(sample)
-    orders = [_of_category(categories[name]) for name in sorted(categories, key=lambda name: _place(name, seed))]
+    orders = [_of_category(categories[name]) for name in sorted(categories, key=lambda name: _sort_key(name, seed))]
     in_order = [sample for pair in _in_turn(*orders) for sample in pair if sample is not None]
     chosen = {sample.id for sample in in_order[:count]}
     samples = tuple(sample for sample in dataset if sample.id in chosen)
@@ -102,6 +110,6 @@ def _in_turn(*lists: Sequence[T]) -> list[T]:
     return [one for row in zip_longest(*lists) for one in row if one is not None]
 
 
-def _place(name: str, seed: int) -> bytes:
+def _sort_key(name: str, seed: int) -> bytes:
     """Return what a name is sorted by: at random, but the same whatever other names there are."""
     return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()

@@ -61,18 +61,35 @@ class StudyMaps:
             yield cls(readings, divisions)
 
     def regions(self, image: int, column: int) -> Regions:
-        """Return the division of an image under a condition."""
+        """Return the division of an image under a condition.
+
+        Args:
+            image: the image's row.
+            column: the condition; its method needs regions.
+        """
         return self._divisions[column].regions(self._readings.results[column].plan.dataset[image])
 
     def alike(self, column: int) -> list[int]:
-        """Return the conditions whose maps have the pixels of a condition's maps; none if it gives no map."""
+        """Return the conditions whose maps have the size of a condition's maps; an empty list if it gives no map.
+
+        Args:
+            column: the condition.
+        """
         if not self.places[column]:
             return []
         size = self.sides[column]
         return [at for at, side in enumerate(self.sides) if side == size and self.places[at]]
 
     def painted(self, image: int, columns: Sequence[int]) -> list[ScoreMap | None]:
-        """Return an image's maps under some conditions; None where it has no answer."""
+        """Return an image's maps under some conditions.
+
+        Args:
+            image: the image's row.
+            columns: the conditions; their methods give maps.
+
+        Returns:
+            Scores in 0..1 of each map's cells, in the order of the columns; None where the image has no answer.
+        """
         known: dict[str, Regions] = {}
         maps: list[ScoreMap | None] = []
         for column in columns:
@@ -122,6 +139,9 @@ class MapDifferences:
 
         Images with an answer under fewer than two of the conditions are left out.
 
+        Args:
+            columns: the conditions, two or more.
+
         Returns:
             Without a value where there is no map, or where the maps do not have the pixels of the base's.
         """
@@ -129,9 +149,9 @@ class MapDifferences:
             return Number(value=None, reason="the method gives no map")
         if not set(columns) <= set(self._columns):
             return Number(value=None, reason="the maps have another size, so regions and pixels are not the same")
-        places = [self._columns.index(one) for one in columns]
+        rows = [self._columns.index(one) for one in columns]
         # An image without any answer has no cells.
-        chosen = [(scores[places], areas) for scores, areas in self._cells if areas.size]
+        chosen = [(scores[rows], areas) for scores, areas in self._cells if areas.size]
         chosen = [(scores, areas) for scores, areas in chosen if np.count_nonzero(~np.isnan(scores[:, 0])) > 1]
         return Number.of(mean_map_disagreement([one for one, _ in chosen], [one for _, one in chosen]))
 
@@ -154,12 +174,12 @@ def common_cells(maps: Sequence[ScoreMap | None]) -> tuple[NDArray[np.float64], 
         >>> [array.tolist() for array in common_cells([left, right])]
         [[[0.2, 0.7, 0.7], [0.0, 0.0, 0.5]], [1.0, 1.0, 2.0]]
     """
-    there = [one.regions for one in maps if one is not None]
-    if not there:
+    known = [one.regions for one in maps if one is not None]
+    if not known:
         return np.zeros((len(maps), 0)), np.zeros(0)
-    cells = there[0].cells.ravel().astype(np.int64)
-    for regions in there[1:]:
-        if regions is not there[0]:
+    cells = known[0].cells.ravel().astype(np.int64)
+    for regions in known[1:]:
+        if regions is not known[0]:
             joint = cells * regions.n_cells + regions.cells.ravel()
             cells = np.unique(joint, return_inverse=True)[1].ravel()
     _, first, areas = np.unique(cells, return_index=True, return_counts=True)

@@ -65,8 +65,17 @@ class PairedAnswers:
     def of(cls, studies: tuple[Study, Study], folders: tuple[Path, Path]) -> PairedAnswers:
         """Read the runs of two studies.
 
+        Args:
+            studies: what their ``study.json`` hold.
+            folders: the folder of each.
+
         Raises:
             RunError: a run is missing or damaged, or the runs are not about the same images.
+
+        Example::
+
+            folders = Path("runs/studies/first"), Path("runs/studies/second")
+            PairedAnswers.of((Study.read(folders[0]), Study.read(folders[1])), folders).auroc("base").difference
         """
         first, second = (study.runs(folder) for study, folder in zip(studies, folders, strict=True))
         levels = [{one.name: one.level for one in study.conditions if one.run} for study in studies]
@@ -83,7 +92,11 @@ class PairedAnswers:
         return cls((first, second), common, labels, categories, parts)
 
     def auroc(self, condition: str) -> Paired:
-        """Compare image AUROC under a condition."""
+        """Compare image AUROC under a condition.
+
+        Args:
+            condition: its name, of ``common``.
+        """
         scores = np.column_stack([self._numbers(side, condition, "image_score") for side in (0, 1)])
         both = np.flatnonzero(~np.isnan(scores).any(axis=1))
         parts = tuple(self.parts[at] for at in both.tolist())
@@ -91,15 +104,20 @@ class PairedAnswers:
         return Paired(auroc_of(found, 0), auroc_of(found, 1), auroc_change(found, 0, 1), both.size)
 
     def mean(self, condition: str, field: str) -> Paired:
-        """Compare the mean of a number of the records, such as "cost_usd"."""
+        """Compare the mean of a number of the records under a condition.
+
+        Args:
+            condition: its name, of ``common``.
+            field: the number, such as "cost_usd" (USD) or "seconds"; images without it in one of the two are left out.
+        """
         return _means(*(self._numbers(side, condition, field) for side in (0, 1)))
 
     def flips(self, conditions: Sequence[Sequence[str]], thresholds: Sequence[float], *, label: bool | None) -> Paired:
-        """Compare how often two answers about an image disagree about the alarm.
+        """Compare flip rates: how often two answers about an image disagree whether it is anomalous.
 
         Args:
             conditions: of each study those that ask the same question.
-            thresholds: of each study the score at which an image alarms.
+            thresholds: of each study the score from which an image is called anomalous.
             label: only good (False) or anomalous (True) images; None: all.
         """
         chosen = np.ones(self.labels.size, np.bool_) if label is None else self.labels == label

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["total_price", "without_asked"]
 
 _ASKED = ("to_ask", "cost_usd", "at_most_usd")
-"""What a forecast says of the questions without a stored answer."""
+"""Fields of a forecast that count only questions without a stored answer."""
 
 
 def total_price(design: StudyDesign, forecasts: Sequence[tuple[Condition, dict[str, Any]]]) -> dict[str, Any]:
@@ -46,7 +46,21 @@ def total_price(design: StudyDesign, forecasts: Sequence[tuple[Condition, dict[s
 
 
 def without_asked(found: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a condition's forecast without the questions that an earlier condition asks as well: these are shared."""
+    """Return a condition's forecast without the questions that an earlier condition asks as well: these are shared.
+
+    Args:
+        found: the condition's forecast, see ``forecast_study``.
+        earlier: that of the earlier condition.
+
+    Returns:
+        ``found`` with "to_ask", "cost_usd" and "at_most_usd" lower by those of ``earlier``, 0 or more, None where one
+        of the two is unknown; and "shared", how many questions were taken off.
+
+    Example:
+        >>> votes = {"to_ask": 30, "cost_usd": 0.3, "at_most_usd": None}
+        >>> without_asked(votes, {"to_ask": 10, "cost_usd": 0.125, "at_most_usd": 0.2})
+        {'to_ask': 20, 'cost_usd': 0.175, 'at_most_usd': None, 'shared': 10}
+    """
     asked = {key: None if None in {found[key], earlier[key]} else max(0, found[key] - earlier[key]) for key in _ASKED}
     return {**found, **asked, "shared": found["to_ask"] - asked["to_ask"]}
 

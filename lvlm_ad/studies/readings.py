@@ -113,7 +113,18 @@ class Readings:
         return np.asarray(np.isnan(self.scores).sum(axis=0))
 
     def numbers(self, of: Callable[[PredictionRecord], float | None]) -> NDArray[np.float64]:
-        """Read a number of each record, float64 ``(n, C)``; NaN where it is None."""
+        """Read a number of each record.
+
+        Args:
+            of: returns the number of a record; None: unknown.
+
+        Returns:
+            float64 ``(n, C)``; NaN where the number is unknown.
+
+        Example::
+
+            readings.numbers(lambda record: record.image_score)
+        """
         return np.array([[of(one) for one in row] for row in zip(*self.records, strict=True)], dtype=np.float64)
 
     def columns(self, *factors: str) -> list[int]:
@@ -142,6 +153,9 @@ class Readings:
 
     def auroc(self, columns: Sequence[int]) -> NDArray[np.float64]:
         """Return image AUROC under some conditions, on the images that are answered under all of them.
+
+        Args:
+            columns: the conditions.
 
         Returns:
             float64 ``(len(columns),)`` in 0..1: the mean over the categories that have both classes; NaN if none has.
