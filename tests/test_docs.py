@@ -228,6 +228,13 @@ def test_the_pictures_can_be_drawn(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in images.iterdir())
 
 
+def test_every_picture_is_shown():
+    """Each picture of the documentation is on a page, with a text that says what is seen."""
+    shown = [one for page in PAGES for one in re.findall(r"!\[([^\]]*)\]\(\S*images/(\S+)\)", page.read_text("utf-8"))]
+    assert {name for _, name in shown} == {path.name for path in (REPOSITORY / "docs" / "images").iterdir()}
+    assert all(text.strip() for text, _ in shown)
+
+
 @pytest.mark.heavy
 def test_the_site_builds(tmp_path):
     """Without a warning: every link and heading is there, every docstring can be read, nothing is fetched."""

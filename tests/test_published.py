@@ -205,5 +205,5 @@ def test_the_readme_shows_published_numbers_as_they_are():
         for dataset, pair in zip(("mvtec", "visa"), pairs, strict=False):
             rows = [row for row in published_rows() if row.test_set.dataset == dataset and not row.test_set.part]
             named = [row for row in rows if row.model == model.split(",")[0]]
-            known = {f"{row.values['image_auroc']} / {row.values['pixel_auroc']}" for row in named}
+            known = {f"{row.values['image_auroc']}/{row.values['pixel_auroc']}" for row in named}
             assert pair in known, (model, dataset)

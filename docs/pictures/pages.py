@@ -34,22 +34,22 @@ class Shot:
 
 
 SHOTS = (
-    Shot("leaderboard", "runs/leaderboard.html", 1000),
+    Shot("leaderboard", "leaderboard.html", 1020),
     Shot("report", "runs/contrast-demo-*/report/index.html", 860),
     Shot("decisions", "runs/contrast-demo-*/report/index.html", 860, "#decisions"),
     Shot("plots", "runs/contrast-demo-*/report/index.html", 860, "#plots"),
     Shot("gallery", "runs/contrast-demo-*/report/index.html", 760, "#images"),
-    Shot("comparison", "comparison/index.html", 860),
-    Shot("by-model", "by-model.html", 860),
-    Shot("by-group", "by-size.html", 860),
-    Shot("published", "published.html", 860),
+    Shot("comparison", "comparison/index.html", 1330, "h2:has-text('minus')"),
+    Shot("by-model", "by-model.html", 650),
+    Shot("by-group", "by-size.html", 580),
+    Shot("published", "published.html", 980),
     Shot("inspection", "inspections/line-*/index.html", 960),
-    Shot("stability", "runs/studies/stability-*/index.html", 860),
-    Shot("grounding", "runs/studies/grounding-*/index.html", 860),
-    Shot("efficiency", "runs/studies/efficiency-*/index.html", 860),
-    Shot("site", "public/index.html", 860),
-    Shot("site-dataset", "public/datasets/demo.html", 860),
-    Shot("site-model", "public/models/scripted-a.html", 860),
+    Shot("stability", "runs/studies/stability-*/index.html", 1385),
+    Shot("grounding", "runs/studies/grounding-*/index.html", 1375),
+    Shot("efficiency", "runs/studies/efficiency-*/index.html", 1165),
+    Shot("site", "public/index.html", 1265),
+    Shot("site-dataset", "public/datasets/demo.html", 1110),
+    Shot("site-model", "public/models/scripted-a.html", 1390),
 )
 
 
@@ -71,7 +71,7 @@ def run_commands(folder: Path) -> str:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "110",
+        "COLUMNS": "130",
     }
     for block in re.findall(r"```bash\n(.*?)```", (DOCS / "gallery.md").read_text(encoding="utf-8"), re.DOTALL):
         for command in block.replace("\\\n", " ").splitlines():
@@ -94,27 +94,28 @@ def take(folder: Path, printed: str, images: Path) -> None:
     """Take the pictures of the pages in a folder."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1000}, color_scheme="light")
+        page = browser.new_page(color_scheme="light")
         for shot in SHOTS:
             (path,) = folder.glob(shot.page)
+            page.set_viewport_size({"width": 1280, "height": shot.height})
             page.goto(path.as_uri())
             if shot.name == "gallery":
                 page.select_option("#f-order", "high")
             if shot.begins:
                 page.locator(shot.begins).evaluate("heading => heading.scrollIntoView()")
-            _shoot(page, images / f"{shot.name}.png", shot.height)
+            _shoot(page, images / f"{shot.name}.png")
         style = (
-            "margin: 0; padding: 24px; font: 17px/1.4 monospace; color: #eee; background: #222; white-space: pre-wrap"
+            "margin: 0; padding: 24px; font: 15px/1.5 monospace; color: #eee; background: #222; white-space: pre-wrap"
         )
         page.set_content(f'<body style="margin: 0"><pre style="{style}">{escape(printed.strip())}</pre>')
         height = page.locator("pre").bounding_box()["height"]
-        _shoot(page, images / "recommend.png", round(height))
+        page.set_viewport_size({"width": 1280, "height": round(height)})
+        _shoot(page, images / "recommend.png")
         browser.close()
 
 
-def _shoot(page: Page, path: Path, height: int) -> None:
+def _shoot(page: Page, path: Path) -> None:
     # Scrolling is smooth and pictures load when they come into view.
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)
-    data = page.screenshot(clip={"x": 0, "y": 0, "width": 1280, "height": height})
-    save(Image.open(io.BytesIO(data)).convert("RGB"), path)
+    save(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), path)

@@ -90,7 +90,8 @@ class Scripted:
         if _unit(asked, "invented") < self.options.invented:
             named.setdefault(1 + int(_unit(asked, "where") * fractions.size), 0.6 * score)
         return "".join(
-            f"; region {n}: {min(0.99, one + 0.05 * _normal(asked, n)):.2f}" for n, one in sorted(named.items())
+            f"; region {n}: {min(0.99, max(0.01, one + 0.05 * _normal(asked, n))):.2f}"
+            for n, one in sorted(named.items())
         )
 
     def _boxes(self, mask: NDArray[np.bool_], asked: object) -> str:
@@ -98,7 +99,12 @@ class Scripted:
         if mask.any() and _unit(asked) >= self.options.missed:
             rows, columns = np.nonzero(mask)
             edges = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
-            box = [round(1000 * int(edge) / mask.shape[0] + 12 * _normal(asked, n)) for n, edge in enumerate(edges)]
+            # The errors make a box too large by up to 15 of 1000.
+            outward = (-1, -1, 1, 1)
+            box = [
+                round(1000 * int(edge) / mask.shape[0] + 15 * sign * _unit(asked, n))
+                for n, (edge, sign) in enumerate(zip(edges, outward, strict=True))
+            ]
             boxes.append({"box_2d": [min(1000, max(0, edge)) for edge in box], "label": "defect"})
         elif _unit(asked, "invented") < self.options.invented:
             boxes.append({"box_2d": [400, 400, 520, 540], "label": "stain"})
