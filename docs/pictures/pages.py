@@ -71,7 +71,7 @@ def run_commands(folder: Path) -> str:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "130",
+        "COLUMNS": "120",
     }
     for block in re.findall(r"```bash\n(.*?)```", (DOCS / "gallery.md").read_text(encoding="utf-8"), re.DOTALL):
         for command in block.replace("\\\n", " ").splitlines():
@@ -105,7 +105,7 @@ def take(folder: Path, printed: str, images: Path) -> None:
                 page.locator(shot.begins).evaluate("heading => heading.scrollIntoView()")
             _shoot(page, images / f"{shot.name}.png")
         style = (
-            "margin: 0; padding: 24px; font: 15px/1.5 monospace; color: #eee; background: #222; white-space: pre-wrap"
+            "margin: 0; padding: 24px; font: 17px/1.5 monospace; color: #eee; background: #222; white-space: pre-wrap"
         )
         page.set_content(f'<body style="margin: 0"><pre style="{style}">{escape(printed.strip())}</pre>')
         height = page.locator("pre").bounding_box()["height"]
