@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.maps import StudyMaps
     from lvlm_ad.studies.readings import Readings
 
-__all__ = ["loss_figures", "loss_maps"]
+__all__ = ["loss_figures", "loss_interval", "loss_maps"]
 
 Step = Literal["division", "naming", "score"]
 Metric = Literal["pixel_ap", "pixel_aupro"]
@@ -144,24 +144,36 @@ def _steps(metric: Metric, estimates: Mapping[Step, Mapping[str, Estimate]]) -> 
             # The ideal is 1 in every resample.
             ends, reason = mean.interval and (1 - mean.interval[1], 1 - mean.interval[0]), mean.reason
         else:
-            ends, reason = _interval(metric, lost, before, of)
+            ends, reason = loss_interval(metric, before, of)
         steps.append(LossStep(step=step, value=value, lost=Number(value=lost, interval=ends, reason=reason)))
         before = of
     return steps
 
 
-def _interval(
-    metric: Metric, lost: float, before: Mapping[str, Estimate], after: Mapping[str, Estimate]
+def loss_interval(
+    metric: Metric, before: Mapping[str, Estimate], after: Mapping[str, Estimate]
 ) -> tuple[Interval | None, str]:
     """Return the interval of a mean loss: that of a paired difference, for both steps share their resamples.
 
-    Nothing lost in every resample is surely nothing; and what gains in no resample does not gain.
+    It keeps to what a loss can be. A step gains only where scores happen to split regions, so never more than in some
+    resample; it loses at most what there was before. Nothing lost in every resample is surely nothing.
+
+    Args:
+        metric: its name.
+        before: category -> the metric of the step before.
+        after: the same categories -> that of the step, from the same resamples.
+
+    Returns:
+        The 95 % interval; or None and the reason.
     """
     pairs = [(one.draws, after[name].draws) for name, one in before.items()]
     draws = [first - second for first, second in pairs if first is not None and second is not None]
+    mean, left = estimate_mean(metric, before), estimate_mean(metric, after)
+    lost = mean.value - left.value
     if draws and not lost and not any(each.any() for each in draws):
         return (0.0, 0.0), ""
     ends, reason = resampled_difference(metric, before, after)
-    if ends is not None and min(np.nanmin(each) for each in draws) >= 0:
-        ends = (max(ends[0], 0.0), ends[1])
+    if ends is not None and mean.interval is not None:
+        least = min(0.0, lost, *(float(np.nanmin(each)) for each in draws))
+        ends = max(ends[0], least), max(min(ends[1], mean.interval[1]), lost)
     return ends, reason

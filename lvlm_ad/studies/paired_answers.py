@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from lvlm_ad.metrics.stability import paired_shift
 from lvlm_ad.metrics.stability.measured import jackknife, pooled_variances, within_squares
 from lvlm_ad.metrics.stability.repeats import flip_rates
 from lvlm_ad.studies.aurocs import auroc_change, auroc_of
+from lvlm_ad.studies.rates import clipped
 from lvlm_ad.studies.record import Number
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class PairedAnswers:
             label: only good (False) or anomalous (True) images; None: all.
         """
         chosen = np.ones(self.labels.size, np.bool_) if label is None else self.labels == label
-        return _means(*(flip_rates(self._table(side, conditions[side])[chosen], thresholds[side]) for side in (0, 1)))
+        found = _means(*(flip_rates(self._table(side, conditions[side])[chosen], thresholds[side]) for side in (0, 1)))
+        return replace(found, difference=clipped(found.difference))
 
     def spread(self, conditions: Sequence[Sequence[str]]) -> Paired:
         """Compare the standard deviation of an image's scores around its own mean, with the jackknife over images.
@@ -135,7 +137,7 @@ class PairedAnswers:
             return Paired(None, None, Number(value=None, reason="no image was answered twice in both studies"), 0)
         # Of all images first, then without each.
         first, second = (np.sqrt(pooled_variances(squares[both], freedom[both])) for squares, freedom in parts)
-        found = Number.of(jackknife(float(first[0] - second[0]), (first - second)[1:]))
+        found = clipped(Number.of(jackknife(float(first[0] - second[0]), (first - second)[1:])))
         return Paired(float(first[0]), float(second[0]), found, int(both.sum()))
 
     def _table(self, side: int, conditions: Sequence[str]) -> NDArray[np.float64]:
