@@ -32,8 +32,8 @@ class StudyDifference:
         first: the first study's; None where it is undefined.
         second: the second study's.
         difference: first minus second, with its 95 % interval over the choice of images.
-        paired: whether images were compared one by one. Otherwise the interval takes the studies for independent, and
-            is most often wider than it need be.
+        paired: whether images were compared one by one. Otherwise the interval treats the studies as independent,
+            and is usually too wide.
         images: how many images the difference comes from; of hits: how many defects.
     """
 
@@ -169,6 +169,9 @@ def _unpaired(
     pair: StudyPair, figure: str, name: str, part_of: Callable[[list[str]], str | None], unit: Unit = "percent"
 ) -> Iterator[StudyDifference]:
     """Compare a figure of ``study.json`` that both studies have, as if it came from independent images.
+
+    The interval of the difference is from those of the two figures by square-and-add (Newcombe, Stat. Med. 17:873-890,
+    1998, method 10), with a correlation of 0.
 
     ``part_of`` names a part of the figure in words from what names it in ``StudyValue``; None leaves it out.
     """

@@ -77,7 +77,7 @@ class StudyDesign:
     conditions: tuple[Condition, ...]
 
     def __post_init__(self) -> None:
-        """Check what a mistake in a study's definition would break."""
+        """Refuse a definition whose study would be wrong: two models, no base, names or images that clash."""
         if len(self.config.models) != 1:
             raise ConfigError(f"A study asks exactly one model; got {len(self.config.models)}. Give one --model.")
         _check_name(self.name)

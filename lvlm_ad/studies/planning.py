@@ -54,6 +54,9 @@ def precision(images: int, repeats: int) -> dict[str, float]:
         "flip_rate_half_width": of the 95 % interval of a flip rate of 0.10, as ``images_for_flip_rate`` plans it;
         "sd_relative_error": the relative standard error of the within-image SD, see ``within_sd_relative_error``.
 
+    Raises:
+        MetricError: there are fewer images or repeats.
+
     Example:
         >>> {name: round(value, 3) for name, value in precision(385, 2).items()}
         {'flip_rate_half_width': 0.03, 'sd_relative_error': 0.036}
@@ -75,9 +78,10 @@ def allocate(
 ) -> Allocation:
     """Find the cheapest study for a precision within a number of questions.
 
-    More images come before more repeats: for the same number of questions they give the smaller interval, since most
-    variance lies between images. The base is asked twice, and each factor at as few levels as its variance needs.
-    If fewer than 50 images are left, the last factor is dropped; more repeats are asked only where the images run out.
+    Images are added before repeats: for the same number of questions they give the smaller interval, since most
+    variance lies between images. The base is asked twice, and each factor at as few levels as its variance needs. A
+    factor that would leave fewer than 50 images is dropped, the last one first; repeats are added only where there are
+    no more images.
 
     Args:
         questions: the most to ask.
@@ -86,6 +90,9 @@ def allocate(
         per_answer: how many questions the method asks about an image.
         half_width: wanted for a flip rate of 0.10, above 0 and below 0.5.
         most_repeats: how often the base may be asked at most.
+
+    Returns:
+        It asks ``questions`` or fewer.
 
     Raises:
         ConfigError: the questions do not suffice for two images asked twice, or the half width is out of its range.

@@ -62,7 +62,7 @@ class Number(Record):
     def shown(self) -> Number:
         """The number as tables show a variance: what lies below 0 as 0.
 
-        An interval that lies below 0 altogether is left out: [0, 0] would say that the variance is surely 0.
+        An interval that lies below 0 altogether is left out: [0, 0] would claim that the variance is known to be 0.
 
         Example:
             >>> Number(value=-0.01, interval=(-0.03, 0.02)).shown

@@ -32,10 +32,14 @@ def factor_figures(
 
     Args:
         readings: the answers.
-        differences: of maps.
+        differences: how far maps differ.
         factor: its name.
         repeated: the columns of the base and its repeats.
-        threshold: an answer alarms if its score is at least this.
+        threshold: an image is called anomalous if its score is at least this.
+
+    Returns:
+        Variances and shifts as ``lvlm_ad.metrics.stability.one_factor`` computes them, the figures of each level in the
+        order of the conditions, and the spread of each metric over base and levels.
     """
     columns = readings.columns(factor)
     base, levels = readings.scores[:, repeated], readings.scores[:, columns]
@@ -44,7 +48,7 @@ def factor_figures(
     figures = []
     for at, column in enumerate(columns):
         condition = readings.conditions[column]
-        together = readings.scores[:, [0, column]]
+        both = readings.scores[:, [0, column]]
         change = auroc_change(readings, column)
         figures.append(
             LevelFigures(
@@ -55,7 +59,7 @@ def factor_figures(
                 shift=Number.of(found.shifts[at]),
                 shift_good=Number.of(by_label[0][at]),
                 shift_anomalous=Number.of(by_label[1][at]),
-                flip_rate=Number.of(repeats(together, threshold).flip_rate),
+                flip_rate=Number.of(repeats(both, threshold).flip_rate),
                 map_difference=differences.between([0, column]),
                 auroc_change=change.value,
                 auroc_difference=change,
@@ -74,7 +78,16 @@ def factor_figures(
 
 
 def answer_groups(readings: Readings, cross: str, repeated: list[int]) -> list[list[int]]:
-    """Return the columns that ask the same question again: those of the base, and of each level of a crossed factor."""
+    """Return the columns that ask the same question again: those of the base, and of each level of a crossed factor.
+
+    Args:
+        readings: the answers.
+        cross: the crossed factor; "" for none.
+        repeated: the columns of the base and its repeats.
+
+    Returns:
+        ``repeated`` first, then the columns of each level and its repeats.
+    """
     again = readings.columns(f"{cross} again")
     groups = [repeated]
     for column in readings.columns(cross) if cross else ():
@@ -114,6 +127,13 @@ def component_figures(readings: Readings, factor: str, groups: list[list[int]]) 
 def position_figures(readings: Readings, seed: int) -> PositionFigures:
     """Compute how often regions are named by their number, over the base and its other numberings.
 
+    Args:
+        readings: the answers; the base is the first column.
+        seed: of the shuffles of the p-values.
+
+    Returns:
+        See ``lvlm_ad.metrics.stability.position_bias``; effects and range are the adjusted ones.
+
     Raises:
         MetricError: there is no other numbering, or no image has an answer under two of them.
     """
@@ -131,9 +151,9 @@ def position_figures(readings: Readings, seed: int) -> PositionFigures:
             continue
         usual = tuple(range(1, record.n_regions + 1))
         orders = [numbers_of(record.division, record.n_regions, index) or usual for index in indexes]
-        # An order names the region that bears each number; here each region's number is needed.
+        # ``numbers_of`` lists the region of each number, so its argsort is the number of each region, from 0.
         answers = np.array([_named(readings, image, column, record.n_regions) for column in columns]).T
-        # An image with one answer tells nothing of numbers, and would pull every effect towards 0.
+        # An image with one answer cannot compare numbers, and would bias every effect towards 0.
         if np.count_nonzero(~np.isnan(answers[0])) > 1:
             numbers.append(np.argsort(np.array(orders), axis=1).T + 1)
             named.append(answers)

@@ -44,11 +44,20 @@ def stability_figures(
         readings: the answers; the base is the first column.
         maps: the maps.
         cross: the factor whose levels were asked several times; "" for none.
-        threshold: an answer alarms if its score is at least this.
-        seed: of draws.
+        threshold: an image is called anomalous if its score is at least this.
+        seed: of draws and shuffles.
+
+    Returns:
+        Conditions without a run are left out; figures that could not be computed are in ``undefined`` with the reason.
 
     Raises:
         ConfigError: the method asked the same question in each repeat.
+
+    Example, with the results of a study::
+
+        readings = Readings.of(run_study(design))
+        with StudyMaps.opened(readings) as maps:
+            stability_figures(readings, maps).repeats["all"].flip_rate
     """
     repeated = [0, *readings.columns("repeat")]
     groups = answer_groups(readings, cross, repeated)

@@ -64,7 +64,7 @@ class RepeatFigures(Record):
     answers: Count
     """R, the most answers of an image."""
     flip_rate: Rate
-    """The probability that two answers of one image disagree about the alarm."""
+    """The probability that two answers of one image disagree whether it is anomalous."""
     unstable_fraction: Fraction | None
     """Images whose answers do not all agree; it grows with R."""
     within_sd: Spreading | None
@@ -119,7 +119,7 @@ class LevelFigures(Record):
     shift_good: Change
     shift_anomalous: Change
     flip_rate: Rate
-    """How often base and level disagree about the alarm; repeats of the base alone disagree, too."""
+    """How often base and level disagree whether an image is anomalous; repeats of the base alone disagree, too."""
     map_difference: Rate
     """The mean |difference| of a pixel's score."""
     auroc_change: Annotated[float, Field(ge=-1, le=1)] | None
@@ -166,7 +166,7 @@ class ComponentFigures(Record):
 
 
 class VoteFigures(Record):
-    """What asking k times would give, computed from the answers at hand."""
+    """What asking k times would give, computed from the stored answers."""
 
     k: Count
     """The price is k times that of one answer."""
@@ -174,11 +174,11 @@ class VoteFigures(Record):
     """mean or median of the k scores."""
     auroc: Fraction | None
     gain: Change
-    """Over one answer."""
+    """``auroc`` minus that of one answer."""
     one_subset: bool
-    """Whether it is all answers together: a single value, not a mean over subsets."""
+    """Whether k is the number of answers: ``auroc`` is then a single value, not a mean over subsets."""
     usd_per_image: Amount | None
-    """None: unknown."""
+    """k times the mean cost of one answer, as if every answer cost the same; None: unknown."""
 
 
 class PositionFigures(Record):
@@ -220,7 +220,7 @@ class StabilityFigures(Record):
     """The figures of a stability study; fractions in 0..1. Every interval is over the choice of images."""
 
     threshold: Finite
-    """An answer alarms if its score is at least this."""
+    """An image is called anomalous if its score is at least this."""
     repeats: dict[str, RepeatFigures]
     """By "all", "good" and "anomalous"."""
     map_test_retest: Rate

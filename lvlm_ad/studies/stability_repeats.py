@@ -43,6 +43,10 @@ _DRAWS = 1000
 def check_repeats(readings: Readings, columns: Sequence[int]) -> None:
     """Refuse repeats that are one stored answer.
 
+    Args:
+        readings: the answers.
+        columns: the conditions that ask the same question.
+
     Raises:
         ConfigError: two of the conditions have the same stored answer of an image.
     """
@@ -57,7 +61,16 @@ def check_repeats(readings: Readings, columns: Sequence[int]) -> None:
 
 
 def repeat_figures(readings: Readings, columns: Sequence[int], threshold: float) -> dict[str, RepeatFigures]:
-    """Compute how far the answers of repeats differ, for all images and within each label."""
+    """Compute how far the answers of repeats differ, for all images and within each label.
+
+    Args:
+        readings: the answers.
+        columns: the conditions that ask the same question.
+        threshold: an image is called anomalous if its score is at least this.
+
+    Returns:
+        The figures of "all", "good" and "anomalous" images; see ``lvlm_ad.metrics.stability.repeats``.
+    """
     groups = {"all": np.ones(len(readings.ids), np.bool_), "good": ~readings.labels, "anomalous": readings.labels}
     figures = {}
     for name, rows in groups.items():
@@ -96,29 +109,44 @@ def answering_figures(
 
 
 def metric_spreads(readings: Readings, columns: Sequence[int]) -> dict[str, Spread]:
-    """Return each metric that is defined under one of the conditions, and how far it spreads."""
+    """Return how far each metric spreads over some conditions.
+
+    Args:
+        readings: the answers.
+        columns: the conditions.
+
+    Returns:
+        Name -> its values and their spread, of the metrics that are defined under one of the conditions. Image AUROC is
+        that of the images answered under all of them; other metrics are those of each run.
+    """
     found = {name: readings.metric(name)[list(columns)] for name in METRIC_NAMES}
-    # Only the scores are at hand to compare conditions on the images that all of them answered.
+    # Pixel metrics of these images would need all maps again; for image AUROC the scores suffice.
     found["image_auroc"] = readings.auroc(columns)
     return {name: _spread(values) for name, values in found.items() if not np.isnan(values).all()}
 
 
 def _spread(values: NDArray[np.float64]) -> Spread:
-    there = values[~np.isnan(values)]
-    several = there.size > 1
+    known = values[~np.isnan(values)]
+    several = known.size > 1
     return Spread(
         each=[None if math.isnan(one) else one for one in values.tolist()],
-        sd=float((there - there[0]).std(ddof=1)) if several else None,
-        range=float(np.ptp(there)) if several else None,
+        sd=float((known - known[0]).std(ddof=1)) if several else None,
+        range=float(np.ptp(known)) if several else None,
     )
 
 
 def asking_sd(readings: Readings, columns: Sequence[int], seed: int = 0) -> float | None:
     """Compute the standard deviation of mean image AUROC between two times of asking about the same images.
 
-    For each image one of its R answers is drawn, 1,000 times. An image's answers vary in such draws with (R - 1)/R of
-    their variance, so the result is multiplied by sqrt(R/(R - 1)). It rests on the repeats of every image, and not only
-    on R values of AUROC, as their plain standard deviation does.
+    For each image one of its R answers is drawn, 1,000 times. Drawn with replacement from R answers, an image's score
+    has the variance with divisor R, (R - 1)/R of the unbiased one, so the result is multiplied by sqrt(R/(R - 1))
+    (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 5). It uses the repeats of every image;
+    the plain standard deviation of R values of AUROC uses R numbers alone.
+
+    Args:
+        readings: the answers.
+        columns: the R conditions that ask the same question.
+        seed: of the draws.
 
     Returns:
         Exactly 0.0 for a model that repeats itself; None for fewer than two repeats, or without both classes.
@@ -142,7 +170,17 @@ def asking_sd(readings: Readings, columns: Sequence[int], seed: int = 0) -> floa
 
 
 def asking_difference(sd: float | None) -> float | None:
-    """Return what 95 % of differences between two times of asking stay below: 1.96 sqrt(2) times the SD of one."""
+    """Return what 95 % of differences between two times of asking stay below: 1.96 sqrt(2) times the SD of one.
+
+    Two independent normal numbers with the same SD differ with sqrt(2) times that SD.
+
+    Args:
+        sd: see ``asking_sd``; None: unknown.
+
+    Example:
+        >>> round(asking_difference(0.01), 4)
+        0.0277
+    """
     return None if sd is None else Z * math.sqrt(2) * sd
 
 
@@ -155,6 +193,10 @@ def vote_figures(readings: Readings, columns: Sequence[int], usd: Costs) -> list
         readings: the answers.
         columns: the conditions that ask the same question.
         usd: what images cost; the price of one answer is the mean over the conditions whose cost is known.
+
+    Returns:
+        For the mean and then for the median, k = 1 to the number of conditions; empty if no category has both classes.
+        The price of k answers is k times that of one, as if every answer cost the same.
     """
     known = [one for one in columns if not usd.reasons[one]]
     price = float(np.nanmean(usd.values[:, known])) if known else None
@@ -163,37 +205,46 @@ def vote_figures(readings: Readings, columns: Sequence[int], usd: Costs) -> list
     combined_by: tuple[Literal["mean", "median"], ...] = ("mean", "median")
     for how in combined_by:
         by_category = [votes(readings.labels[rows], readings.scores[rows][:, columns], how) for rows in groups]
-        figures += [_vote(together, how, price) for together in zip(*by_category, strict=True)]
+        figures += [_vote(of_k, how, price) for of_k in zip(*by_category, strict=True)]
     return figures
 
 
-def _vote(together: Sequence[Vote], how: str, usd: float | None) -> VoteFigures:
-    aurocs = [one.auroc for one in together if one.auroc is not None]
-    k = together[0].k
+def _vote(by_category: Sequence[Vote], how: str, usd: float | None) -> VoteFigures:
+    aurocs = [one.auroc for one in by_category if one.auroc is not None]
+    k = by_category[0].k
     return VoteFigures(
         k=k,
         how=how,
         auroc=float(np.mean(aurocs)) if aurocs else None,
-        gain=Number.of(mean_of_independent([one.gain for one in together])),
-        one_subset=together[0].one_subset,
+        gain=Number.of(mean_of_independent([one.gain for one in by_category])),
+        one_subset=by_category[0].one_subset,
         usd_per_image=None if usd is None else k * usd,
     )
 
 
 def mean_of_independent(parts: Sequence[Measured]) -> Measured:
-    """Return the mean of independent numbers: the half width of its interval is the root of the sum of squares over K.
+    """Return the mean of K independent numbers, with an interval that is symmetric only if theirs are.
 
-    A part without a value is left out; if one has no interval, the mean has none.
+    Each side of the interval is the root of the sum of the squared sides of the parts, over K: the method of variance
+    estimates recovery (Zou and Donner, Stat. Med. 27:1693-1702, 2008).
+
+    Args:
+        parts: one or more. A part without a value is left out; if one has no interval, the mean has none.
+
+    Example:
+        >>> found = mean_of_independent([Measured(0.5, (0.25, 0.75)), Measured(0.25, (0.0, 0.5))])
+        >>> found.value, [round(end, 3) for end in found.interval]
+        (0.375, [0.198, 0.552])
     """
-    there = [one for one in parts if one.value is not None]
-    if not there:
+    known = [one for one in parts if one.value is not None]
+    if not known:
         return parts[0]
-    value = float(np.mean([one.value for one in there]))
-    without = next((one for one in there if one.interval is None), None)
+    value = float(np.mean([one.value for one in known]))
+    without = next((one for one in known if one.interval is None), None)
     if without is not None:
         return Measured(value, None, without.reason)
     below, above = (
-        math.hypot(*(one.interval[side] - one.value for one in there)) / len(there)  # type: ignore[index,operator]
+        math.hypot(*(one.interval[side] - one.value for one in known)) / len(known)  # type: ignore[index,operator]
         for side in (0, 1)
     )
     return Measured(value, (value - below, value + above))

@@ -94,16 +94,12 @@ def percent(number: Number) -> Cell:
 
 def points(number: Number | float | None) -> Cell:
     """Show a difference of fractions in percentage points, with its sign."""
-    return _plain(number, signed) if number is None or isinstance(number, float) else _cell(number, signed)
+    return _cell(number, signed)
 
 
 def decimal(number: Number | float | None, digits: int = 3) -> Cell:
     """Show a number with so many digits."""
-
-    def write(value: float) -> str:
-        return f"{value:z.{digits}f}"
-
-    return _plain(number, write) if number is None or isinstance(number, float) else _cell(number, write)
+    return _cell(number, lambda value: f"{value:z.{digits}f}")
 
 
 def variance(number: Number) -> Cell:
@@ -113,7 +109,7 @@ def variance(number: Number) -> Cell:
 
 def amount(number: Number | float | None) -> Cell:
     """Show an amount in USD."""
-    return _plain(number, usd) if number is None or isinstance(number, float) else _cell(number, usd)
+    return _cell(number, usd)
 
 
 def seconds(number: Number | float | None) -> Cell:
@@ -131,11 +127,10 @@ def words(text: str) -> Cell:
     return Cell(text)
 
 
-def _plain(value: float | None, write: Callable[[float], str]) -> Cell:
-    return Cell(UNKNOWN) if value is None else Cell(write(value), value=value)
-
-
-def _cell(number: Number, write: Callable[[float], str]) -> Cell:
+def _cell(number: Number | float | None, write: Callable[[float], str]) -> Cell:
+    """Write a number with its interval, or a plain one, which has none."""
+    if number is None or isinstance(number, float):
+        return Cell(UNKNOWN) if number is None else Cell(write(number), value=number)
     if number.value is None:
         return Cell(UNKNOWN, reason=number.reason)
     low, high = map(write, number.interval or (0.0, 0.0))

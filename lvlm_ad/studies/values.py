@@ -68,6 +68,10 @@ def figures_of(study: Study) -> Record:
 
     Raises:
         RunError: this version does not know the kind, or the figures are damaged.
+
+    Example::
+
+        figures_of(Study.read(Path("runs/studies/stability-gpt-4o-mvtec"))).auroc
     """
     if study.kind not in KINDS:
         raise RunError(
@@ -78,9 +82,9 @@ def figures_of(study: Study) -> Record:
         return KINDS[study.kind].model_validate(study.figures)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
+        field = ".".join(str(part) for part in problem["loc"])
         raise RunError(
-            f"The study {study.name} is damaged: study.json: figures.{place} {what_is_wrong(problem)}."
+            f"The study {study.name} is damaged: study.json: figures.{field} {what_is_wrong(problem)}."
         ) from error
 
 
@@ -89,6 +93,10 @@ def study_values(study: Study) -> list[StudyValue]:
 
     Raises:
         RunError: as ``figures_of``.
+
+    Example::
+
+        [one for one in study_values(Study.read(Path("runs/studies/mine"))) if one.figure == "repeats.flip_rate"]
     """
     return list(_of_record(figures_of(study), (), (), study.images))
 
@@ -119,9 +127,9 @@ def _of_value(
         for key, one in value.items():
             yield from _of_value(one, path, (*parts, key), n)
     elif isinstance(value, list):
-        for place, one in enumerate(value):
+        for index, one in enumerate(value):
             plain = isinstance(one, Number) or not isinstance(one, Record)
-            name = (str(labels[place] if labels and place < len(labels) else place + 1),) if plain else ()
+            name = (str(labels[index] if labels and index < len(labels) else index + 1),) if plain else ()
             yield from _of_value(one, path, (*parts, *name), n)
     elif not isinstance(value, str):
         yield StudyValue(".".join(path), "; ".join(parts), int(value) if isinstance(value, bool) else value, n=n)

@@ -54,8 +54,7 @@ def one_factor(base_repeats: ArrayLike, levels: ArrayLike) -> OneFactor:
     """Compare the spread over a factor's levels with that over repeats of the base.
 
     Intervals of variances: the jackknife over images, of repeat and total on the cube root, of share on the logarithm
-    of total over repeat: share = 1 - repeat/total, and the logarithm of a ratio of variances is nearly normal (Searle,
-    Casella and McCulloch, Variance Components, 1992, chapter 3).
+    of total over repeat, since share = 1 - repeat/total (the logarithm: Miller, Ann. Math. Stat. 39:567-582, 1968).
 
     Args:
         base_repeats: ``(n, R)``, scores of the base, asked R times; NaN or None where an answer is missing.
