@@ -45,7 +45,7 @@ def make_client(key: SecretStr, options: OpenAIOptions, http_client: Any) -> Ope
         timeout=http_client.timeout,
         # The framework retries, since it knows the waits of the whole run.
         max_retries=0,
-        default_headers={"api-key": secret} if secret and options.key_header == "api-key" else None,
+        default_headers={options.key_header: secret} if secret and options.key_header != "authorization" else None,
         default_query={"api-version": options.api_version} if options.api_version else None,
         http_client=http_client,
     )

@@ -32,6 +32,8 @@ _LISTED = 20
 
 Feature = Literal["temperature", "seed", "logprobs", "schema", "batch", "uuid"]
 """``uuid``: vLLM's name of a picture, by which it finds what it has computed for the same picture before."""
+_OWN_HEADERS = {"host", "connection", "cookie", "expect", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
+"""Headers that must not carry a key: they steer the connection."""
 
 
 class OpenAIOptions(BackendOptions):
@@ -55,8 +57,8 @@ class OpenAIOptions(BackendOptions):
     """Environment variable that holds the key; empty: no key is needed."""
     api_key_file: Annotated[Path | None, Transport] = None
     """File that holds the key, instead of the variable."""
-    key_header: Annotated[Literal["authorization", "api-key"], Transport] = "authorization"
-    """Header that carries the key; Azure requires "api-key"."""
+    key_header: Annotated[str, Transport] = "authorization"
+    """Header that carries the key besides Authorization, such as X-Api-Key; Azure requires "api-key"."""
     takes: Annotated[tuple[Feature, ...], Transport] = ("temperature", "seed", "logprobs", "schema", "batch")
     """Features that the endpoint supports; others are never sent."""
     detail: Literal["auto", "low", "high", "none"] = "high"
@@ -105,6 +107,16 @@ class OpenAIOptions(BackendOptions):
         if value and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", value):
             raise ValueError("give the name of an environment variable, such as OPENAI_API_KEY, not the key itself")
         return value
+
+    @field_validator("key_header")
+    @classmethod
+    def _header_name(cls, value: str) -> str:
+        """Refuse a key in place of the header's name, without quoting it, and headers that the request needs itself."""
+        if not re.fullmatch(r"[A-Za-z]{1,40}(-[A-Za-z]{1,40}){0,5}", value):
+            raise ValueError("give the name of a header, of letters and hyphens, such as X-Api-Key, not the key itself")
+        if value.lower() in _OWN_HEADERS or value.lower().startswith(("content-", "accept", "proxy-", "x-stainless-")):
+            raise ValueError(f"requests use {value} for something else; name the header in which the server reads keys")
+        return value.lower()
 
     @field_validator("base_url")
     @classmethod

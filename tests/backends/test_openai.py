@@ -408,7 +408,8 @@ def test_a_key_may_come_from_a_file_and_go_into_another_header(backend, endpoint
     """A byte order mark and a line break are not part of the key; a text with spaces is none; Azure's header works."""
     (tmp_path / "key").write_text("from-a-file\n", encoding="utf-8-sig")
     backend(api_key_file=tmp_path / "key", key_header="api-key").answer(REQUEST)
-    assert endpoint.headers[0]["api-key"] == "from-a-file"
+    backend(api_key_file=tmp_path / "key", key_header="X-House-Key").answer(REQUEST)
+    assert (endpoint.headers[0]["api-key"], endpoint.headers[1]["x-house-key"]) == ("from-a-file",) * 2
     (tmp_path / "key").write_text("two\nlines")
     with pytest.raises(ConfigError, match="is not a key: it contains spaces") as caught:
         backend(api_key_file=tmp_path / "key")
@@ -567,6 +568,15 @@ def test_a_key_in_the_place_of_its_variables_name_is_not_quoted(backend):
     with pytest.raises(ConfigError, match="name of an environment variable") as caught:
         backend(api_key_env=SECRET)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [SECRET, "X-Key: word", "X-Key\nHost", "", "Host", "Content-Length"])
+def test_a_key_is_sent_in_no_header_that_is_none_or_is_needed(backend, name):
+    """What is not the name of a header is refused and not quoted, and so is a header that steers the request."""
+    with pytest.raises(ConfigError, match="header") as caught:
+        backend(key_header=name)
+    assert SECRET not in str(caught.value)
+    assert "word" not in str(caught.value)
 
 
 def test_reasoning_beside_the_completion_is_counted(backend, endpoint, completion):
