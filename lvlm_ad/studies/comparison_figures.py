@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lvlm_ad.metrics.differences import square_and_add
 from lvlm_ad.studies.record import Number
+from lvlm_ad.studies.stability_levels import CROSSED
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.paired_answers import Paired, PairedAnswers
@@ -104,7 +105,7 @@ def _of_efficiency(pair: StudyPair) -> Iterator[StudyDifference]:
     common = set(pair.answers.common)
     asked = [one.name for one in pair.studies[0].conditions if one.name in common and one.factor != "repeat"]
     yield from _aurocs(pair, asked)
-    yield from _unpaired(pair, "rows.pixel_ap", "Pixel AP", lambda part: _words(pair, part[0]))
+    yield from _unpaired(pair, "rows.pixel_ap", "Pixel AP", lambda part: _level(pair, part[0]))
     yield from _prices(pair, asked)
 
 
@@ -112,14 +113,14 @@ def _levels(pair: StudyPair) -> dict[str, list[str]]:
     """Return the factors of which both studies asked the same levels, two or more, each once."""
     levels: dict[str, list[str]] = {}
     for one in pair.studies[0].conditions:
-        if one.name in pair.answers.common and one.factor not in {"", "repeat"} and not one.factor.endswith(" again"):
+        if one.name in pair.answers.common and one.factor not in {"", "repeat", *CROSSED.values()}:
             levels.setdefault(one.factor, []).append(one.name)
     return {factor: names for factor, names in levels.items() if len(names) > 1}
 
 
 def _aurocs(pair: StudyPair, conditions: Iterable[str]) -> Iterator[StudyDifference]:
     for name in conditions:
-        yield _paired(AUROC, _words(pair, name), "percent", pair.answers.auroc(name))
+        yield _paired(AUROC, _level(pair, name), "percent", pair.answers.auroc(name))
 
 
 def _prices(pair: StudyPair, conditions: Iterable[str]) -> Iterator[StudyDifference]:
@@ -132,10 +133,10 @@ def _prices(pair: StudyPair, conditions: Iterable[str]) -> Iterator[StudyDiffere
         for name in conditions:
             found = pair.answers.mean(name, field)
             if found.images:
-                yield _paired(title, _words(pair, name), unit, found)
+                yield _paired(title, _level(pair, name), unit, found)
 
 
-def _words(pair: StudyPair, condition: str) -> str:
+def _level(pair: StudyPair, condition: str) -> str:
     """Return what a condition is, in words; the base of a study of stability has none but its name."""
     return next(one.level for one in pair.studies[0].conditions if one.name == condition) or condition
 

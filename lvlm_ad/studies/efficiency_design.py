@@ -84,18 +84,25 @@ class EfficiencyDesign:
     left_out: tuple[LeftOut, ...] = ()
 
     def asked_before(self, name: str) -> str | None:
-        """Return the name of the earlier condition that asks most of the questions of a condition; None if none does.
+        """Return the earlier condition with which a condition shares most questions; None if it shares none.
 
         A closer look and votes begin with the question of the method regions, and more votes with those of fewer.
+
+        Args:
+            name: the condition, of ``combinations``.
         """
         own = self.combinations[name]
-        fewer = [
+        if own.method not in {REGIONS, ZOOM}:
+            return None
+        # A closer look asks the question of regions once, as one vote does; votes also ask those of fewer votes.
+        below = own.votes if own.method == REGIONS else own.votes + 1
+        earlier = [
             other
             for other in self.combinations.values()
             if (other.model, other.image_size, other.method) == (own.model, own.image_size, REGIONS)
-            and other.votes < own.votes + (own.method == ZOOM)
+            and other.votes < below
         ]
-        return max(fewer, key=lambda other: other.votes).name if fewer and own.method in {REGIONS, ZOOM} else None
+        return max(earlier, key=lambda other: other.votes).name if earlier else None
 
 
 def efficiency_design(
@@ -118,7 +125,7 @@ def efficiency_design(
         images: the images.
         methods: how images are inspected; empty: as ``config`` says.
         image_sizes: sides in pixels; empty: the protocol's.
-        votes: how many answers are averaged, more than one with the method regions alone; empty: 1.
+        votes: how many answers are averaged; only the method regions can have more than one. Empty: 1.
         name: the study's; empty: made of models and data set.
 
     Raises:

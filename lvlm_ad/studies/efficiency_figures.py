@@ -44,8 +44,15 @@ def efficiency_figures(
         design: what each condition measures.
         resamples: resamples for intervals of pixel metrics; 0: they have none.
 
+    Returns:
+        What ``study.json`` holds, and the verdict as a sentence.
+
     Raises:
         ConfigError: the method asked the same question in each repeat.
+
+    Example, with the results of a study::
+
+        figures, sentence = efficiency_figures(Readings.of(run_study(design.study)), design)
     """
     names = [one.name for one in readings.conditions]
     combinations = {at: design.combinations[name] for at, name in enumerate(names) if name in design.combinations}

@@ -1,4 +1,4 @@
-"""Which conditions are worth their cost: the front of a metric over a cost, and what each step along it costs."""
+"""The Pareto front of a metric over a cost, and what each step along it costs."""
 
 from __future__ import annotations
 
@@ -45,6 +45,10 @@ def front_figures(
         metric: its name.
         cost: the name of the cost.
         costs: of every image.
+
+    Returns:
+        A row for each compared condition, the cheapest first and those of unknown cost last; and a step for each row on
+        the front that is better than the one before.
     """
     table = costs.paired(compared.columns)
     means = table.mean(axis=1) if table.shape[1] else np.full(len(table), np.nan)

@@ -1,4 +1,4 @@
-"""Where closer looks pay, and what votes give: gains and prices of what is asked on top of one question."""
+"""Gains and prices of closer looks and of votes, over one question about regions."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ def zoom_figures(
         quality: the conditions' metrics.
         usd: what images cost.
         combinations: column -> what it measures.
+
+    Returns:
+        One for each condition with closer looks whose method regions, with the same model and size, is compared, too:
+        gains in 0..1, differences of prices in USD per image.
     """
     plain = {
         (one.model, one.image_size): at for at, one in combinations.items() if (one.method, one.votes) == (REGIONS, 1)
@@ -63,6 +67,9 @@ def vote_gains(
         quality: the conditions' metrics.
         usd: what images cost.
         repeats: condition -> the conditions that ask the same again.
+
+    Returns:
+        One for each condition with two or more answers to half of the images; see ``vote_figures``.
 
     Raises:
         ConfigError: a repeat has the same stored answer as another one.

@@ -38,7 +38,7 @@ _FEWEST_ANSWERED = 0.5
 _NO_MAP = "the method gives no map"
 
 _ROUNDING = 6
-"""Digits of draws that are compared: they are float32."""
+"""Digits of bootstrap samples that are compared: they are float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,8 @@ class Compared:
         columns: the conditions that have the metric.
         values: float64 ``(J,)``, the mean of the metric over categories.
         better: bool ``(J, J)``, whether row i is surely better than row j; see ``certainly_better``.
-        draws: float64 ``(R, J)``, what the metric might be with other images, drawn together; None: too few images.
+        draws: float64 ``(R, J)``, the metric in R bootstrap samples of the images, which all rows share; None: too few
+            images.
     """
 
     columns: tuple[int, ...]
@@ -70,7 +71,7 @@ class Quality:
 
     Attributes:
         columns: the conditions that are compared.
-        images: ``(n,)``, the places of the images that all of these answered.
+        images: intp ``(n,)``, the indices of the images that all of these answered.
     """
 
     def __init__(self, readings: Readings, columns: Sequence[int], resamples: int) -> None:
@@ -101,6 +102,13 @@ class Quality:
             column: the condition.
             metric: ``IMAGE`` or ``PIXEL``.
             images: the images to measure; None: all that are compared.
+
+        Returns:
+            In 0..1; without a value, but with the reason, where the condition is not compared or has no such metric.
+
+        Example::
+
+            quality.of(regions, PIXEL).value
         """
         if reason := self.why_not(column):
             return Number(value=None, reason=reason)
@@ -112,6 +120,17 @@ class Quality:
 
     def difference(self, first: int, second: int, metric: Metric, images: NDArray[np.intp] | None = None) -> Number:
         """Return a metric of the first condition minus that of the second, with the interval of paired differences.
+
+        That of image AUROC is ``mean_auroc_difference``'s, that of pixel AP ``resampled_difference``'s.
+
+        Args:
+            first: a condition.
+            second: another one.
+            metric: ``IMAGE`` or ``PIXEL``.
+            images: the images to measure; None: all that are compared.
+
+        Returns:
+            In -1..1; without a value, but with the reason, where one of the two is not compared or lacks the metric.
 
         Example::
 
@@ -128,15 +147,15 @@ class Quality:
         interval: Interval | None = None
         if metric == IMAGE:
             interval = self._auroc_difference(first, second, images)
-        elif all(one.draws is not None for of in both for one in of.values()):
+        elif all(estimate.draws is not None for categories in both for estimate in categories.values()):
             interval, reason = resampled_difference(metric, *both)
         return Number(value=value, interval=interval, reason="" if interval else reason)
 
     def _auroc_difference(self, first: int, second: int, images: NDArray[np.intp] | None) -> Interval | None:
-        places = list(self._places(images).values())
-        labels = [self._readings.labels[at] for at in places]
-        ours, theirs = ([self._readings.scores[at, column] for at in places] for column in (first, second))
-        return mean_auroc_difference(labels, ours, theirs, [self._objects(at) for at in places]).interval
+        groups = list(self._categories(images).values())
+        labels = [self._readings.labels[rows] for rows in groups]
+        ours, theirs = ([self._readings.scores[rows, column] for rows in groups] for column in (first, second))
+        return mean_auroc_difference(labels, ours, theirs, [self._objects(rows) for rows in groups]).interval
 
     def defect_fractions(self, column: int) -> NDArray[np.float64]:
         """Return the fraction of defective pixels of each compared image, ``(n,)``; NaN where no mask shows any."""
@@ -150,34 +169,47 @@ class Quality:
         return int(self._readings.labels[images].sum())
 
     def compared(self, metric: Metric) -> Compared:
-        """Compare all conditions that have a metric, on shared draws."""
-        found = {one: self._by_category(one, metric, None) for one in self.columns}
-        found = {one: of for one, of in found.items() if of}
-        columns = tuple(found)
-        values = np.array([estimate_mean(metric, of).value for of in found.values()])
-        rows = self._rows(metric, found) if found else None
+        """Compare all conditions that have a metric, on shared bootstrap samples.
+
+        Args:
+            metric: ``IMAGE`` or ``PIXEL``.
+
+        Returns:
+            Without conditions if none has the metric; without samples if there are too few images.
+
+        Example::
+
+            quality.compared(IMAGE).better
+        """
+        known = {column: self._by_category(column, metric, None) for column in self.columns}
+        known = {column: categories for column, categories in known.items() if categories}
+        columns = tuple(known)
+        values = np.array([estimate_mean(metric, categories).value for categories in known.values()])
+        rows = self._rows(metric, known) if known else None
         better = np.zeros((len(columns), len(columns)), dtype=np.bool_)
         if rows is None:
             return Compared(columns, values, better, None)
         if len(columns) > 1:
             better = certainly_better(rows)
-        # Conditions with the same scores have the same draws, but for the order of sums.
+        # Conditions with the same scores have the same samples, up to rounding.
         draws = np.round(values[:, None] + rows.draws.astype(np.float64), _ROUNDING).T
         return Compared(columns, values, better, draws)
 
-    def _rows(self, metric: Metric, found: Mapping[int, Mapping[str, Estimate]]) -> Rows | None:
-        first = next(iter(found.values()))
+    def _rows(self, metric: Metric, known: Mapping[int, Mapping[str, Estimate]]) -> Rows | None:
+        first = next(iter(known.values()))
         if metric == IMAGE:
             if any(min(one.sizes) < 2 for one in first.values()):  # noqa: PLR2004 - one image has no variance
                 return None
-            places = [self._places(None)[name] for name in first]
-            scores = self._readings.scores[:, list(found)].T
-            categories = [(self._readings.labels[at], scores[:, at]) for at in places]
-            return auroc_rows(categories, objects=[self._objects(at) for at in places])
-        if any(one.draws is None or one.images <= 1 for of in found.values() for one in of.values()):
+            groups = [self._categories(None)[name] for name in first]
+            scores = self._readings.scores[:, list(known)].T
+            categories = [(self._readings.labels[rows], scores[:, rows]) for rows in groups]
+            return auroc_rows(categories, objects=[self._objects(rows) for rows in groups])
+        by_condition = list(known.values())
+        estimates = [estimate for by_category in by_condition for estimate in by_category.values()]
+        if any(estimate.draws is None or estimate.images <= 1 for estimate in estimates):
             return None
-        values = np.array([[of[name].value for name in first] for of in found.values()])
-        draws = [np.array([of[name].draws for of in found.values()]) for name in first]
+        values = np.array([[by_category[name].value for name in first] for by_category in by_condition])
+        draws = [np.array([by_category[name].draws for by_category in by_condition]) for name in first]
         # A resample without any defective pixel is undefined for every condition.
         defined = ~np.any([np.isnan(one).any(axis=0) for one in draws], axis=0)
         sizes, images = zip(*((one.sizes, one.images) for one in first.values()), strict=True)
@@ -186,8 +218,8 @@ class Quality:
     def _by_category(self, column: int, metric: Metric, images: NDArray[np.intp] | None) -> dict[str, Estimate]:
         key = column, b"" if images is None else images.tobytes()
         if key not in self._known:
-            self._known[key] = {name: self._measured(column, name, at) for name, at in self._places(images).items()}
-        return {name: found[metric] for name, found in self._known[key].items() if metric in found}
+            self._known[key] = {name: self._measured(column, name, at) for name, at in self._categories(images).items()}
+        return {name: metrics[metric] for name, metrics in self._known[key].items() if metric in metrics}
 
     def _measured(self, column: int, category: str, at: NDArray[np.intp]) -> dict[str, Estimate]:
         readings, places = self._readings, self._readings.results[column].plan.method.places
@@ -201,8 +233,8 @@ class Quality:
         found = metrics_of(images, histograms, places=places)
         return estimate_category(images, {name: found.get(name) for name in (IMAGE, PIXEL)}, self._resamples, category)
 
-    def _places(self, images: NDArray[np.intp] | None) -> dict[str, NDArray[np.intp]]:
-        """Return where the images of each category are that has good and anomalous ones."""
+    def _categories(self, images: NDArray[np.intp] | None) -> dict[str, NDArray[np.intp]]:
+        """Return the indices of the images of each category that has good and anomalous ones."""
         chosen = self.images if images is None else images
         categories, labels = self._readings.categories[chosen], self._readings.labels[chosen]
         found = {name: chosen[categories == name] for name in dict.fromkeys(categories.tolist())}
@@ -210,11 +242,11 @@ class Quality:
         return {name: at for name, at in found.items() if name in both}
 
     def _objects(self, at: NDArray[np.intp]) -> NDArray[np.intp] | None:
-        return numbers_of_parts([self._readings.parts[place] for place in at.tolist()])
+        return numbers_of_parts([self._readings.parts[index] for index in at.tolist()])
 
     def _undefined(self, column: int, metric: Metric) -> str:
         if metric == PIXEL and not self._readings.results[column].plan.method.places:
             return _NO_MAP
-        if not self._places(None):
+        if not self._categories(None):
             return "no category has answers about good and anomalous images"
         return "no image with a mask shows a defect"

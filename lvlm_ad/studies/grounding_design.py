@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lvlm_ad.log import Progress
     from lvlm_ad.studies.images import StudyImages
 
-__all__ = ["PARTS", "SIZES", "GroundingDesign", "grounding_design"]
+__all__ = ["PARTS", "SIZES", "GroundingDesign", "copies_name", "grounding_design"]
 
 PARTS = ("methods", "losses", "resolution", "corruptions", "contamination")
 """What a grounding study can measure."""
@@ -39,7 +39,7 @@ _VISUALS = ("marked", "image+marked", "image")
 _OTHER_METHODS = ("score", "cells", "boxes", "zoom", "each")
 
 _NEVER_ASKED = 10**9
-"""A number of a repeat that nobody asks for."""
+"""The number of a repeat that no study asks, so no answer of it is stored."""
 
 Copies = Callable[["Dataset", Path, "Progress | None"], "Dataset"]
 """Writes changed copies of images into a folder and returns them."""
@@ -70,7 +70,13 @@ class GroundingDesign:
         return replace(self.study, conditions=tuple(conditions))
 
     def priced_as(self, condition: Condition) -> Condition:
-        """Return a condition that can be priced without writing images: the base, unasked, in place of missing ones."""
+        """Return a condition that can be priced without writing images.
+
+        In place of copies that are not written yet it is a repeat of the base without stored answers.
+
+        Args:
+            condition: one of the study.
+        """
         if condition.name not in self.copies:
             return condition
         folder = self._folder(condition)
@@ -126,7 +132,7 @@ def grounding_design(
     base = Condition("base", "", "", own(config.method))
     study = StudyDesign(name or "grounding", shared, images, (base,))
     plan = study.plan_of(base)
-    base = replace(base, level=_words(plan))
+    base = replace(base, level=_method_words(plan))
     wanted: list[tuple[Condition, Copies | None]] = []
     if "methods" in parts:
         wanted += [(one, None) for one in _methods(plan, own)]
@@ -164,7 +170,7 @@ def _check(parts: Sequence[str], sizes: Sequence[int], severities: Sequence[int]
 
 
 def _methods(plan: Plan, own: OwnSettings) -> Iterator[Condition]:
-    """Return all ways of asking but the base's own, at its size, so that nothing else differs."""
+    """Return all methods but the base's own, at its size, so that nothing else differs."""
     for visual in _VISUALS:
         if (plan.method_name, plan.protocol.visual) != ("regions", visual):
             yield _regions(plan, visual, own)
@@ -200,6 +206,16 @@ def _contamination(own: Mapping[str, Any]) -> Iterator[tuple[Condition, Copies |
     yield Condition("mirrored", factor, "mirrored images", own), mirrored_copies
 
 
+def copies_name(kind: str, severity: int) -> str:
+    """Return the name of the condition with images of one corruption and severity.
+
+    Example:
+        >>> copies_name("blur", 3)
+        'blur-3'
+    """
+    return f"{kind}-{severity}"
+
+
 def _corrupted(severities: Sequence[int], own: Mapping[str, Any]) -> Iterator[tuple[Condition, Copies | None]]:
     for kind in CORRUPTIONS:
         for severity in sorted(set(severities)):
@@ -209,7 +225,7 @@ def _corrupted(severities: Sequence[int], own: Mapping[str, Any]) -> Iterator[tu
             ) -> Dataset:
                 return corrupted_copies(dataset, kind, severity, folder, progress)
 
-            yield Condition(f"{kind}-{severity}", "corruption", f"{kind}, severity {severity}", own), copies
+            yield Condition(copies_name(kind, severity), "corruption", f"{kind}, severity {severity}", own), copies
 
 
 def _possible(study: StudyDesign, base: Plan, conditions: Iterable[Condition]) -> tuple[list[Condition], list[LeftOut]]:
@@ -254,7 +270,7 @@ def _names_regions(plan: Plan) -> bool:
     return plan.method.needs_regions and plan.method.places == "regions"
 
 
-def _words(plan: Plan) -> str:
+def _method_words(plan: Plan) -> str:
     return f"regions, {plan.protocol.visual}" if plan.method_name == "regions" else plan.method_name
 
 

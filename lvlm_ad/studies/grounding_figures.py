@@ -8,7 +8,8 @@ import numpy as np
 
 from lvlm_ad.metrics.stability import paired_shift
 from lvlm_ad.studies.aurocs import auroc_change, auroc_contrast, metric_of
-from lvlm_ad.studies.corruptions import CORRUPTIONS
+from lvlm_ad.studies.corruptions import CORRUPTIONS, SEVERITIES
+from lvlm_ad.studies.grounding_design import copies_name
 from lvlm_ad.studies.grounding_hits import StudyHits
 from lvlm_ad.studies.grounding_losses import loss_figures
 from lvlm_ad.studies.grounding_record import (
@@ -37,17 +38,26 @@ def grounding_figures(readings: Readings, maps: StudyMaps, parts: Sequence[str])
         readings: the answers; the base is the first column.
         maps: the maps.
         parts: what the study measures, of ``PARTS``.
+
+    Returns:
+        Conditions without a run are left out; figures that could not be computed are in ``undefined`` with the reason.
+
+    Example, with the results of a study::
+
+        readings = Readings.of(run_study(design.with_copies()))
+        with StudyMaps.opened(readings) as maps:
+            grounding_figures(readings, maps, PARTS).methods[0].hits
     """
     hits = StudyHits(readings, maps)
-    ways = [0, *readings.columns("method")]
-    losses = [one for way in ways for one in loss_figures(readings, maps, way, _words(readings, way))]
+    methods = [0, *readings.columns("method")]
+    losses = [one for column in methods for one in loss_figures(readings, maps, column, _level(readings, column))]
     undefined = []
     if "losses" in parts and not losses:
         undefined.append(LeftOut(what="losses", reason="no answer names numbered regions of an image with a mask"))
     corruptions = [one for kind in CORRUPTIONS if (one := _corruption(readings, hits, kind)) is not None]
     return GroundingFigures(
-        methods=[_method(readings, hits, column) for column in ways],
-        marks=_marks(readings, ways),
+        methods=[_method(readings, hits, column) for column in methods],
+        marks=_marks(readings, methods),
         losses=losses if "losses" in parts else [],
         resolution=_resolution(readings, hits),
         corruptions=corruptions,
@@ -61,7 +71,7 @@ def _method(readings: Readings, hits: StudyHits, column: int) -> MethodFigures:
     run, missing = readings.runs[column], int(readings.missing[column])
     return MethodFigures(
         condition=readings.conditions[column].name,
-        method=_words(readings, column),
+        method=_level(readings, column),
         images=len(readings.ids) - missing,
         missing=missing,
         auroc=metric_of(run, "image_auroc"),
@@ -74,9 +84,9 @@ def _method(readings: Readings, hits: StudyHits, column: int) -> MethodFigures:
     )
 
 
-def _marks(readings: Readings, ways: Sequence[int]) -> list[MarkFigures]:
+def _marks(readings: Readings, methods: Sequence[int]) -> list[MarkFigures]:
     """Compare each marked picture of numbered regions with the score alone, and with the unmarked picture."""
-    plans = {column: readings.results[column].plan for column in ways}
+    plans = {column: readings.results[column].plan for column in methods}
     regions = {column: plan.protocol.visual for column, plan in plans.items() if plan.method_name == "regions"}
     plain = [column for column, visual in regions.items() if visual == "image"]
     score = [column for column, plan in plans.items() if plan.method_name == "score"]
@@ -112,9 +122,8 @@ def _resolution(readings: Readings, hits: StudyHits) -> list[PointFigures]:
 def _corruption(readings: Readings, hits: StudyHits, kind: str) -> CorruptionFigures | None:
     """Return the curve of a corruption; None if it was not asked."""
     names = {one.name: column for column, one in enumerate(readings.conditions)}
-    levels = {0: 0} | {
-        int(name.rpartition("-")[2]): at for name, at in names.items() if name.rpartition("-")[0] == kind
-    }
+    severities = {severity: names.get(copies_name(kind, severity)) for severity in SEVERITIES}
+    levels = {0: 0} | {severity: column for severity, column in severities.items() if column is not None}
     if len(levels) == 1:
         return None
     points = [_point(readings, hits, column, level) for level, column in sorted(levels.items())]
@@ -125,12 +134,12 @@ def _corruption(readings: Readings, hits: StudyHits, kind: str) -> CorruptionFig
     if x.size < 2:  # noqa: PLR2004 - no curve
         nothing = Number(value=None, reason="no severity is answered")
         return CorruptionFigures(kind=kind, points=points, slope=nothing, drop=nothing)
-    away = x - x.mean()
+    deviations = x - x.mean()
     against_base = [1.0, *[-1.0 / (x.size - 1)] * (x.size - 1)]
     return CorruptionFigures(
         kind=kind,
         points=points,
-        slope=auroc_contrast(readings, columns, (away / (away @ away)).tolist()),
+        slope=auroc_contrast(readings, columns, (deviations / (deviations @ deviations)).tolist()),
         drop=auroc_contrast(readings, columns, against_base),
     )
 
@@ -175,7 +184,7 @@ def _contamination(readings: Readings, column: int) -> ContaminationFigures:
     )
 
 
-def _words(readings: Readings, column: int) -> str:
+def _level(readings: Readings, column: int) -> str:
     return readings.conditions[column].level
 
 

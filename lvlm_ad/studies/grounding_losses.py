@@ -46,7 +46,7 @@ def loss_maps(
         binary: paint 1 for every named region.
 
     Returns:
-        Step -> the score of each cell, see ``LossStep``.
+        Step -> the score of each cell, float64 ``(n_cells,)`` in 0..1; what each step is, see ``LossStep``.
 
     Example:
         >>> from lvlm_ad.regions import Regions
@@ -88,7 +88,7 @@ def loss_figures(readings: Readings, maps: StudyMaps, column: int, method: str) 
         method: in words.
 
     Returns:
-        Of pixel AP and of AUPRO; empty if answers have other places than regions, or no ground truth shows a defect.
+        Of pixel AP and of AUPRO; empty if answers name other things than regions, or no ground truth shows a defect.
     """
     records = readings.records[column]
     if maps.places[column] != "regions" or any(record.shapes for record in records):
@@ -111,14 +111,17 @@ def loss_figures(readings: Readings, maps: StudyMaps, column: int, method: str) 
     images = sum(len(one.labels) for one in categories.values())
     figures = []
     for metric in get_args(Metric):
-        estimates = {
-            step: {name: one[metric] for name, one in of.items() if metric in one} for step, of in steps.items()
-        }
+        estimates = {step: _of_metric(categories, metric) for step, categories in steps.items()}
         if estimates["division"]:
             condition = readings.conditions[column].name
             lost = _steps(metric, estimates)
             figures.append(LossFigures(condition=condition, method=method, metric=metric, images=images, steps=lost))
     return figures
+
+
+def _of_metric(categories: Mapping[str, Mapping[str, Estimate]], metric: Metric) -> dict[str, Estimate]:
+    """Return the estimates of one metric by category, of the categories where it is defined."""
+    return {name: metrics[metric] for name, metrics in categories.items() if metric in metrics}
 
 
 def _add(
@@ -156,7 +159,8 @@ def loss_interval(
     """Return the interval of a mean loss: that of a paired difference, for both steps share their resamples.
 
     It keeps to what a loss can be. A step gains only where scores happen to split regions, so never more than in some
-    resample; it loses at most what there was before. Nothing lost in every resample is surely nothing.
+    resample; it loses at most what there was before. If no resample loses anything, the interval is
+    (0, 0).
 
     Args:
         metric: its name.

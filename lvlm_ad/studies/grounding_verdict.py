@@ -41,7 +41,7 @@ def verdict(figures: GroundingFigures) -> str:
         ...     methods=[], marks=[], losses=[], resolution=[], corruptions=[], contamination=[], undefined=[]))
         'Nothing can be said yet: too few images were answered.'
     """
-    first, _ = _said(figures)
+    first, _ = _first_and_others(figures)
     return _sentence("; ".join(first) or "nothing can be said yet: too few images were answered")
 
 
@@ -54,7 +54,7 @@ def findings(figures: GroundingFigures) -> list[str]:
         ...     methods=[], marks=[], losses=[], resolution=[], corruptions=[], contamination=[], undefined=[]))
         []
     """
-    _, others = _said(figures)
+    _, others = _first_and_others(figures)
     return [_sentence(one) for one in others]
 
 
@@ -99,8 +99,9 @@ class _Changes:
 def _mark_changes(figures: GroundingFigures) -> list[Change]:
     """Return what marks change, all else being the same if that was asked."""
     images = {one.condition: one.images for one in figures.methods}
+    scores = {one.condition for one in figures.methods if one.method == "score"}
     found = [one for one in figures.marks if one.auroc.value is not None]
-    alike = [one for one in found if one.against.startswith("regions") or one.against == "base"]
+    alike = [one for one in found if one.against not in scores]
     words = "marks on the picture" if alike else "a question about marked regions instead of one for a score alone"
     return [
         Change(words, number, images.get(one.condition, 0))
@@ -121,7 +122,7 @@ def _above_chance(auroc: Number) -> Number:
     return Number(value=auroc.value - CHANCE, interval=(low - CHANCE, high - CHANCE))
 
 
-def _said(figures: GroundingFigures) -> tuple[list[str], list[str]]:
+def _first_and_others(figures: GroundingFigures) -> tuple[list[str], list[str]]:
     """Return what the verdict says, and what remains for the findings."""
     changes = _Changes.of(figures)
     first = [*_places(figures), *_losses(figures)]
@@ -234,8 +235,8 @@ def _unanswered(corruptions: Sequence[CorruptionFigures]) -> Iterator[str]:
     if missing := [kind for kind in CORRUPTIONS if not levels.get(kind)]:
         yield f"{together(missing)} {'was' if len(missing) == 1 else 'were'} not answered"
     for kind, found in levels.items():
-        if found and (left := sorted(wanted - found)):
-            yield f"{kind} was not answered at severity {together([str(level) for level in left])}"
+        if found and (others := sorted(wanted - found)):
+            yield f"{kind} was not answered at severity {together([str(level) for level in others])}"
 
 
 def _answered_levels(one: CorruptionFigures) -> set[int]:

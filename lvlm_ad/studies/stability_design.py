@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.studies.condition import Condition, StudyDesign, study_name
 from lvlm_ad.studies.record import LeftOut
-from lvlm_ad.studies.stability_levels import FACTORS, factor_levels
+from lvlm_ad.studies.stability_levels import CROSSED, FACTORS, factor_levels
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import Plan, RunConfig
@@ -79,12 +79,13 @@ def stability_design(
                 raise ConfigError(f"The factor {factor} cannot be varied: {found}.")
             left_out.append(LeftOut(what=factor, reason=found))
             continue
-        chosen = found[: levels if isinstance(levels, int) else levels.get(factor, 0)]
+        most = levels if isinstance(levels, int) else levels.get(factor, 0)
+        chosen = found[:most]
         asked[factor] = len(chosen)
         for index, (words, settings) in enumerate(chosen, start=1):
             conditions.append(Condition(f"{factor}-{index}", factor, words, settings))
             if factor == cross:
-                conditions += _repeated(f"{factor}-{index}-repeat", f"{factor} again", settings, repeats, words)
+                conditions += _repeated(f"{factor}-{index}-repeat", CROSSED[factor], settings, repeats, words)
     study = replace(base, name=name or _name_of(plan), conditions=tuple(conditions))
     return StabilityDesign(study, repeats, asked, cross, tuple(left_out))
 

@@ -11,6 +11,7 @@ from lvlm_ad.methods import numbers_of
 from lvlm_ad.metrics.stability import one_factor, position_bias, repeats, variance_components
 from lvlm_ad.studies.aurocs import auroc_change
 from lvlm_ad.studies.record import Number
+from lvlm_ad.studies.stability_levels import CROSSED
 from lvlm_ad.studies.stability_record import ComponentFigures, FactorFigures, LevelFigures, PositionFigures
 from lvlm_ad.studies.stability_repeats import answering_figures, metric_spreads
 
@@ -88,11 +89,13 @@ def answer_groups(readings: Readings, cross: str, repeated: list[int]) -> list[l
     Returns:
         ``repeated`` first, then the columns of each level and its repeats.
     """
-    again = readings.columns(f"{cross} again")
+    if not cross:
+        return [repeated]
+    again = readings.columns(CROSSED[cross])
     groups = [repeated]
-    for column in readings.columns(cross) if cross else ():
-        name = readings.conditions[column].name
-        own = [one for one in again if readings.conditions[one].name.startswith(f"{name}-repeat-")]
+    for column in readings.columns(cross):
+        settings = readings.conditions[column].settings
+        own = [one for one in again if {**settings, "repeat": 0} == {**readings.conditions[one].settings, "repeat": 0}]
         groups.append([column, *own])
     return groups
 

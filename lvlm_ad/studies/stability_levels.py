@@ -12,10 +12,13 @@ from lvlm_ad.prompts import reference_sets
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import Plan
 
-__all__ = ["FACTORS", "Levels", "factor_levels"]
+__all__ = ["CROSSED", "FACTORS", "Levels", "factor_levels"]
 
 FACTORS = ("paraphrase", "numbering", "marks", "resolution", "references")
 """What a study of stability varies, besides asking again; the most important first."""
+
+CROSSED = {factor: f"{factor} again" for factor in FACTORS}
+"""Factor -> the factor of the conditions that ask its levels again."""
 
 Levels = Sequence[tuple[str, Mapping[str, Any]]]
 """Of each level what it is in words, and its settings."""

@@ -208,3 +208,13 @@ def test_a_severity_that_was_not_answered_is_named(figures):
     cut = blur.model_copy(update={"points": [*blur.points[:-1], blur.points[-1].model_copy(update={"images": 3})]})
     found = findings(figures.model_copy(update={"corruptions": [cut, *others]}))[-2]
     assert found.endswith("the largest sure drop of 5; blur was not answered at severity 5.")
+
+
+def test_a_base_that_asks_for_the_score_alone_is_no_picture_without_marks(figures):
+    """Marked regions against a base of the method score differ in the question, and the finding says so."""
+    (base, *_), (mark, *_) = figures.methods, figures.marks
+    methods = [base.model_copy(update={"method": "score"}), base.model_copy(update={"condition": "regions-marked"})]
+    marks = [mark.model_copy(update={"condition": "regions-marked", "against": "base"})]
+    found = findings(figures.model_copy(update={"methods": methods, "marks": marks}))
+    assert any("with a question about marked regions instead of one for a score alone" in one for one in found)
+    assert not any("marks on the picture" in one for one in found)
