@@ -148,6 +148,13 @@ def test_an_unknown_price_is_unknown():
     assert Price(price_input=1.0, price_output=2.0).cost(10**6, None, 10**6) == 3.0
 
 
+def test_a_date_needs_no_quotes(tmp_path):
+    """The day of a price may be a date of TOML."""
+    path = tmp_path / "mine.toml"
+    path.write_text('backend = "openai"\nprice_date = 2026-11-01\n')
+    assert load_model(str(path)).price.price_date == "2026-11-01"
+
+
 def test_a_machine_costs_its_hours(tmp_path):
     """A local model's answer costs its seconds at the price per hour; an endpoint's answers overlap, so it has none."""
     free = {"price_input": 0, "price_output": 0}

@@ -33,7 +33,7 @@ def _row(one: StudyDifference) -> tuple[str, ...]:
     interval = one.difference.reason or NONE
     if ends is not None:
         low, high = (_text(one, end, "+") for end in ends)
-        interval = NONE if low == high else f"{low} to {high}"
+        interval = NONE if low == high and one.unit != "usd" else f"{low} to {high}"
     difference = f"{_text(one, one.difference.value, '+')}{'*' * one.sure}{'~' * (not one.paired)}"
     name = ", ".join(filter(None, [one.name, one.part, "%" if one.unit == "percent" else ""]))
     return name, _text(one, one.first), _text(one, one.second), difference, interval, str(one.images)
@@ -42,7 +42,9 @@ def _row(one: StudyDifference) -> tuple[str, ...]:
 def _text(one: StudyDifference, value: float | None, sign: str = "") -> str:
     if value is None:
         return NONE
-    sign = sign if value else ""
     if one.unit == "usd":
-        return f"{'-' if value < 0 else sign}{usd(abs(value))}"
+        # One digit more than the larger amount has: what is smaller makes no difference to anybody.
+        digits = len(usd(max(one.first or 0.0, one.second or 0.0)).partition(".")[2]) + 1
+        return f"{value:+.{digits}f}" if sign else usd(value)
+    sign = sign if value else ""
     return f"{(100 if one.unit == 'percent' else 1) * value:{sign}z.{_DIGITS[one.unit]}f}"

@@ -46,11 +46,12 @@ def stability(
         int | None, typer.Option(min=4, help="Choose the cheapest design within N questions; see --half-width.")
     ] = None,
     half_width: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="With --questions: half width wanted for the interval of a flip rate of 0.10, above 0 and below 0.5."
+            help="With --questions: half width wanted for the interval of a flip rate of 0.10, above 0 and below 0.5.  "
+            "[default: 0.05]"
         ),
-    ] = 0.05,
+    ] = None,
     name: StudyName = "",
     method: shell.Method = "regions",
     division: shell.Division = None,

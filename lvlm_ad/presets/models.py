@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lvlm_ad.presets.preset import Preset
 
 __all__ = ["ModelPreset", "Pacing", "Price"]
 
 _SECONDS_OF_AN_HOUR = 3600
+
+
+def _in_words(value: Any) -> Any:
+    """Return a date of TOML, which stands without quotes, as its text."""
+    return value.isoformat() if type(value) is date else value
 
 
 class Price(BaseModel):
@@ -37,7 +42,7 @@ class Price(BaseModel):
     """Price of an answer in a batch, as a fraction of the other prices."""
     price_per_hour: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     """USD per hour of the machine on which a local model runs; an answer costs its seconds."""
-    price_date: str = ""
+    price_date: Annotated[str, BeforeValidator(_in_words)] = ""
     """When the prices were read, YYYY-MM-DD."""
     image_tokens: str = ""
     """How many tokens a picture costs; see ``lvlm_ad.asking.cost``. Only for estimates."""

@@ -71,7 +71,7 @@ def _hits(methods: Sequence[MethodFigures]) -> Explained | None:
         "defects. Where a line falls, the answers miss them."
     )
     if (left := sum(bool(one.hits) for one in methods) - len(shown)) > 0:
-        words += f" {left} more ways of asking are only in the table."
+        words += f" Only in the table: {left} more."
     alt = f"Defects hit by their size, in percent: {in_words(said)}."
     return Explained(as_plot("hits", "Which defects are hit", alt, figure), words)
 

@@ -73,8 +73,10 @@ def bars(entries: Sequence[Bar], axis: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Colours that colour-blind readers can tell apart, on white and on black (Okabe and Ito, 2008)."""
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
+"""Colours that colour-blind readers can tell apart, on white and on black (Okabe and Ito, 2008).
+
+There are as many as methods that name places."""
 
 
 def points(

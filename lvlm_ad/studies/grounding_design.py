@@ -164,6 +164,13 @@ def _check(parts: Sequence[str], sizes: Sequence[int], severities: Sequence[int]
     for severity in severities:
         if severity not in SEVERITIES:
             raise ConfigError(f"--severity takes a whole number from 1 to {SEVERITIES[-1]}; got {severity}.")
+    if sizes and "resolution" not in parts:
+        raise ConfigError(
+            "--image-size names sizes for --part resolution; add that part, or leave it out. The base's own size is "
+            "--set image_size=N."
+        )
+    if tuple(severities) != SEVERITIES and "corruptions" not in parts:
+        raise ConfigError("--severity is for --part corruptions; add that part, or leave it out.")
     for size in sizes:
         if not 16 <= size <= 8192:  # noqa: PLR2004 - as of a protocol
             raise ConfigError(f"--image-size takes a number of pixels from 16 to 8192; got {size}.")

@@ -31,6 +31,8 @@ __all__ = ["StabilityOptions", "design_stability", "price_stability", "study_sta
 _IMAGES = 100
 """Images of a study, unless the user says otherwise."""
 
+_HALF_WIDTH = 0.05
+
 
 @dataclass(frozen=True)
 class StabilityOptions:
@@ -43,7 +45,7 @@ class StabilityOptions:
         factors: those to vary, of ``FACTORS``; "repeat" alone: none; empty: all that can be varied.
         cross: a factor of which each level is asked ``repeats`` times.
         questions: the most to ask; repeats and levels are then chosen, see ``allocate``. None: no limit.
-        half_width: with ``questions``: the half width wanted for a flip rate of 0.10.
+        half_width: with ``questions``: the half width wanted for a flip rate of 0.10; None: 0.05.
         name: the study's name; empty: made of model, method and data set.
     """
 
@@ -53,7 +55,7 @@ class StabilityOptions:
     factors: tuple[str, ...] = ()
     cross: str = ""
     questions: int | None = None
-    half_width: float = 0.05
+    half_width: float | None = None
     name: str = ""
 
 
@@ -139,6 +141,8 @@ def design_stability(
         DataError: the data set cannot be used.
     """
     if options.questions is None:
+        if options.half_width is not None:
+            raise ConfigError("--half-width chooses a design within --questions; add --questions, or leave it out.")
         images = chosen_images(config, _IMAGES if options.images is None else options.images)
         return stability_design(
             config,
@@ -168,7 +172,7 @@ def _design_within(
         len(pool.dataset),
         available,
         per_answer=_questions_per_image(widest, progress, workers),
-        half_width=options.half_width,
+        half_width=_HALF_WIDTH if options.half_width is None else options.half_width,
         most_repeats=options.repeats,
     )
     images = StudyImages(

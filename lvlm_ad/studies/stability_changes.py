@@ -24,11 +24,13 @@ class OtherWays:
         aurocs: of image AUROC.
         shifts: of the mean score, of levels that two images or more answered.
         lost: the level at which most images were answered by it alone, or by the base alone, in words; empty if none.
+        flips: how often each level decides otherwise than the base; their intervals hold together, apart from the rest.
     """
 
     aurocs: tuple[Change, ...] = ()
     shifts: tuple[Change, ...] = ()
     lost: str = ""
+    flips: tuple[Change, ...] = ()
 
     @classmethod
     def of(cls, figures: StabilityFigures) -> OtherWays:
@@ -39,7 +41,9 @@ class OtherWays:
         shifts = [Change(words, level.shift, level.images) for words, level in levels if level.images > 1]
         found = simultaneous([one for one in (*aurocs, *shifts) if one.number.value is not None])
         count = sum(one.number.value is not None for one in aurocs)
-        return cls(tuple(found[:count]), tuple(found[count:]), _lost(levels))
+        flips = [Change(words, level.flip_rate, level.images) for words, level in levels]
+        flips = simultaneous([one for one in flips if one.number.value is not None])
+        return cls(tuple(found[:count]), tuple(found[count:]), _lost(levels), tuple(flips))
 
     @property
     def sure(self) -> Change | None:

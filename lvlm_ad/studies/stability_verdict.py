@@ -14,6 +14,7 @@ from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
+    from lvlm_ad.studies.record import Number
     from lvlm_ad.studies.runner import StudyResults
     from lvlm_ad.studies.stability_changes import OtherWays
     from lvlm_ad.studies.stability_record import AnsweringFigures, AurocNoise, RepeatFigures, StabilityFigures
@@ -111,7 +112,7 @@ def verdict(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float = WA
 
 
 def findings(ways: OtherWays, repeats: RepeatFigures | None = None) -> list[str]:
-    """Say what repeats did not answer, and which way of asking surely shifts the mean score most, or that none does.
+    """Say what repeats did not answer, and which other way of asking surely changes decisions or the mean score most.
 
     Args:
         ways: what other ways of asking change.
@@ -124,8 +125,26 @@ def findings(ways: OtherWays, repeats: RepeatFigures | None = None) -> list[str]
         >>> findings(OtherWays(shifts=(Change("marks (wide)", Number(value=0.1, interval=(0.02, 0.18)), 50),)))
         ['Marks (wide) shifts the mean score by +10.0 points [+2.0, +18.0].']
     """
-    answering = [] if repeats is None else _answering(repeats.answering)
-    return answering if not ways.shifts else [*answering, _shift(ways)]
+    found = [] if repeats is None else [*_answering(repeats.answering), *_flips(ways, repeats.flip_rate)]
+    return found if not ways.shifts else [*found, _shift(ways)]
+
+
+def _flips(ways: OtherWays, again: Number) -> list[str]:
+    """Say which way of asking decides otherwise most often, if that is surely more often than when asked again."""
+    if again.interval is None:
+        return []
+    sure = [one for one in ways.flips if one.least > again.interval[1]]
+    if not sure:
+        return []
+    most = max(sure, key=lambda one: one.size)
+    of = f", the most of {len(ways.flips)} ways of asking" if len(ways.flips) > 1 else ""
+    said = f"{most.words[0].upper()}{most.words[1:]} flips {_rate(most.number)} of the decisions at the threshold{of}"
+    return [f"{said}; asking again flips {_rate(again)}."]
+
+
+def _rate(number: Number) -> str:
+    low, high = (100 * end for end in number.interval or (0.0, 1.0))
+    return f"{100 * (number.value or 0.0):.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def _shift(ways: OtherWays) -> str:
@@ -147,11 +166,8 @@ def _answering(answering: AnsweringFigures | None) -> list[str]:
     """Say how many images were answered one time and not another; nothing if none was, or if it is unknown."""
     if answering is None or not answering.words:
         return []
-    low, high = (100 * end for end in answering.rate.interval or (0.0, 1.0))
-    percent = f"{100 * (answering.rate.value or 0.0):.1f} % [{low:.1f}, {high:.1f}]"
-    said = (
-        f"Asked up to {answering.times} times, {answering.words} ({percent}): refused, unreadable, cut off or failed."
-    )
+    rate = _rate(answering.rate)
+    said = f"Asked up to {answering.times} times, {answering.words} ({rate}): refused, unreadable, cut off or failed."
     return [f"{said} All other figures leave missing answers out."]
 
 

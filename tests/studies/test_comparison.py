@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lvlm_ad.cli.study_comparison import _row
 from lvlm_ad.errors import RunError
 from lvlm_ad.studies import (
     EfficiencyFigures,
     EfficiencyOptions,
     GroundingFigures,
     GroundingOptions,
+    Number,
     StabilityFigures,
     StabilityOptions,
     Study,
@@ -21,7 +23,7 @@ from lvlm_ad.studies import (
     study_grounding,
     study_stability,
 )
-from lvlm_ad.studies.comparison_figures import AUROC, FLIPS
+from lvlm_ad.studies.comparison_figures import AUROC, FLIPS, StudyDifference
 
 OPTIONS = StabilityOptions(images=40, repeats=3, levels=2, factors=("paraphrase",))
 
@@ -190,3 +192,13 @@ def test_the_command_prints_a_verdict_and_a_table(made, lvlm_ad_command):
     flips = next(one for one in found["differences"] if one["name"] == FLIPS)
     assert f"{100 * flips['first']:.1f}" in done.stdout
     assert "Flips, good images, %" in done.stdout
+
+
+def test_differences_of_amounts_have_one_digit_more_than_the_amounts():
+    """Prices that differ by less than anybody notices are shown as that; ends of the interval keep their signs."""
+    number = Number(value=4e-8, interval=(-3.9e-8, 1.2e-7))
+    one = StudyDifference("USD per image", "base", "usd", 0.00120004, 0.0012, number, paired=True, images=20)
+    found = _row(one)
+    assert found[1:] == ("0.0012", "0.0012", "+0.00000", "-0.00000 to +0.00000", "20")
+    dearer = replace(one, first=1.5, difference=Number(value=1.4988, interval=(1.2, 1.8)))
+    assert _row(dearer)[1:5] == ("1.50", "0.0012", "+1.499*", "+1.200 to +1.800")

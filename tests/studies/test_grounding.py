@@ -264,6 +264,8 @@ def test_settings_belong_to_their_method(grounded):
         ({"parts": ("method",)}, r"no part 'method'. Did you mean 'methods'"),
         ({"parts": ()}, "needs a part"),
         ({"sizes": (8,)}, "from 16 to 8192; got 8"),
+        ({"sizes": (80,), "parts": ("methods",)}, "--image-size names sizes for --part resolution"),
+        ({"severities": (1,), "parts": ("methods",)}, "--severity is for --part corruptions"),
         ({"severities": (0,)}, "from 1 to 5; got 0"),
     ],
 )

@@ -293,6 +293,12 @@ def test_an_endpoint_that_is_gone_is_the_reason(base, tmp_path, capsys):
     assert left.value.exit_code == 3
 
 
+def test_a_half_width_without_questions_is_refused(base):
+    """It would do nothing: only the choice of a design within so many questions needs it."""
+    with pytest.raises(ConfigError, match="--half-width chooses a design within --questions"):
+        price_stability(base(), StabilityOptions(half_width=0.02))
+
+
 def test_one_stored_answer_is_no_repeat(base):
     """A method whose repeats are the same question is refused."""
     from lvlm_ad.studies import Readings

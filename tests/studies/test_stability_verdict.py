@@ -168,3 +168,21 @@ def test_a_model_that_answers_at_random_has_no_finding():
         return ways.sure is not None or not findings(ways)[0].startswith("No sure shift")
 
     assert np.mean([has_finding() for _ in range(200)]) < 0.10
+
+
+def test_flips_by_another_way_of_asking_are_a_finding():
+    """Where scores shift alike, image AUROC stays, but decisions at a threshold flip: more often than asked again."""
+    figures = figures_of(Study.read(FROZEN))
+    factor = figures.factors[1]
+    flips = factor.levels[0].model_copy(
+        update={"images": 100, "flip_rate": Number(value=0.25, interval=(0.175, 0.343))}
+    )
+    ways = OtherWays.of(figures.model_copy(update={"factors": [factor.model_copy(update={"levels": [flips] * 3})]}))
+    still = figures.repeats["all"].model_copy(update={"flip_rate": Number(value=0.0, interval=(0.0, 0.037))})
+    said = findings(ways, still)[0]
+    assert said.startswith(
+        "Numbering (other numbers, no. 1) flips 25.0 % [15.8, 36.4] of the decisions at the threshold"
+    )
+    assert said.endswith(", the most of 3 ways of asking; asking again flips 0.0 % [0.0, 3.7].")
+    noisy = still.model_copy(update={"flip_rate": Number(value=0.2, interval=(0.15, 0.26))})
+    assert not any("flips" in one for one in findings(ways, noisy))
