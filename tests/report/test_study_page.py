@@ -157,6 +157,13 @@ def test_plots_of_grounding_name_what_they_show():
     assert {"regions, marked", "against score", "good images"} <= words["Scores with marks on the picture"]
     assert {"regions, marked", "zoom"} <= words["Which defects are hit"]
     assert "Where AUPRO is lost" in words
+    study = Study.read(FROZEN / "grounding")
+    placed = next(one for one in study.figures["methods"] if one["hits"])
+    names = [f"way {number}" for number in range(9)]
+    study.figures["methods"] = [{**placed, "condition": name, "method": name} for name in names]
+    hits = study_page(study).partition("Which defects are hit</h3>")[2].partition("</figure>")[0]
+    assert all(f">{name}<" in hits for name in names[:7]), "as many as there are methods with places"
+    assert "Only in the table: 2 more." in hits
     assert "<ol>" not in text
     body = dict(figures)["How large must the picture be?"]
     assert "Pixel AP is measured at each size" in body[body.index("<figcaption>") :]
