@@ -101,8 +101,23 @@ def price_efficiency(
 
     A question that several combinations ask, such as the first one of closer looks and votes, is counted once.
 
+    Args:
+        config: as for ``study_efficiency``.
+        options: as for ``study_efficiency``.
+        progress: receives reports.
+        workers: see ``bench``.
+
     Returns:
         What ``total_price`` returns, where what an earlier combination asks is shared; and "left_out".
+
+    Raises:
+        ConfigError: a name, setting or value is wrong.
+        PluginError: a model or a method cannot be loaded.
+        DataError: the data set cannot be used.
+
+    Example::
+
+        price_efficiency(RunConfig(models=["gpt-4o", "gpt-4o-mini"], data=Path("parts")))["cost_usd"]
     """
     design = _design(config, options or EfficiencyOptions())
     conditions = tuple(one for one in design.study.conditions if one.name in design.combinations)

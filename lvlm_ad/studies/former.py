@@ -1,4 +1,4 @@
-"""What a study or a recommendation finds in its folder: it continues or extends the same one, and replaces no other."""
+"""Compares a study with what its folder holds: it may continue or extend that, and never replaces another one."""
 
 from __future__ import annotations
 

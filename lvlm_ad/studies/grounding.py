@@ -104,8 +104,23 @@ def price_grounding(
     Changed copies of images that are not written yet have the size and the question of the base, and are priced like it
     with no answer stored. Closer looks begin with the questions of regions, which are counted once.
 
+    Args:
+        config: as for ``study_grounding``.
+        options: as for ``study_grounding``.
+        progress: receives reports.
+        workers: see ``bench``.
+
     Returns:
         What ``total_price`` returns, "parts" and "left_out".
+
+    Raises:
+        ConfigError: a name, setting or value is wrong, or the model cannot be asked as the base asks.
+        PluginError: a model or a method cannot be loaded.
+        DataError: the data set cannot be used.
+
+    Example::
+
+        price_grounding(RunConfig(models="gpt-4o", dataset="mvtec", data=Path("mvtec")))["cost_usd"]
     """
     progress = progress or Progress()
     design = _design(config, options or GroundingOptions())

@@ -1,4 +1,4 @@
-"""The candidates of a recommendation: models, each with every method. Without any named, a few that are at hand."""
+"""The candidates of a recommendation: models, each with every method. Without named models, a few that can be asked."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class AtHand:
-    """A model that can be asked here as it is.
+    """A model that can be asked without further settings.
 
     Attributes:
         model: its preset's name.
-        why: why it is at hand.
+        why: why it can be asked, such as "OPENAI_API_KEY is set".
         settings: what must be set for it.
     """
 
@@ -92,6 +92,9 @@ def candidates_of(
         methods: how images are inspected; empty: as ``config`` says.
         at_hand: what is asked if ``config`` names no model.
 
+    Returns:
+        Every model with every method, and the settings that belong to none of them alone.
+
     Raises:
         ConfigError: there are fewer than two candidates, or two of the same name.
         PluginError: a model or a method cannot be loaded.
@@ -99,11 +102,11 @@ def candidates_of(
     given: Mapping[str, Mapping[str, Any]] = {one: {} for one in config.models} or {
         one.model: one.settings for one in at_hand
     }
-    ways = {one: load_method(one, config.settings)[1] for one in dict.fromkeys(methods or (config.method,))}
+    by_method = {one: load_method(one, config.settings)[1] for one in dict.fromkeys(methods or (config.method,))}
     models = {one: find_model(one, {**config.settings, **own}) for one, own in given.items()}
-    special = set().union(*(known for _, known in models.values()), *ways.values()) - set(Protocol.model_fields)
+    special = set().union(*(known for _, known in models.values()), *by_method.values()) - set(Protocol.model_fields)
     found = []
-    for (one, (model, known)), (method, of_method) in product(models.items(), ways.items()):
+    for (one, (model, known)), (method, of_method) in product(models.items(), by_method.items()):
         own = {key: value for key, value in config.settings.items() if key in special & (known | of_method)}
         found.append(Candidate(one, model.preset.name, method, {**own, **given[one]}))
     if len(found) < 2:  # noqa: PLR2004 - one cannot be compared

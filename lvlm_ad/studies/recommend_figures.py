@@ -30,6 +30,9 @@ def recommendation_of(rounds: Rounds, stop: Stop) -> Recommendation:
     Args:
         rounds: one or more of them are over.
         stop: why they ended.
+
+    Returns:
+        The choice, every candidate, and the sentence; losses and image AUROC in 0..1, prices in USD.
     """
     taken = choice(rounds.race, rounds.table, rounds.prices, rounds.margin)
     candidates = [_candidate(rounds, one) for one in range(len(rounds.candidates))]
@@ -101,14 +104,15 @@ def _candidate(rounds: Rounds, number: int) -> CandidateRecord:
 
 def _auroc(table: ScoreTable, model: int) -> Number:
     """Return a candidate's mean image AUROC over categories, on the images that it answered."""
-    places = table.parts([model])
-    if not places:
+    groups = table.parts([model])
+    if not groups:
         return Number(value=None, reason="no category has two good and two anomalous images with an answer")
-    parts = [table.objects_of(at) for at in places]
+    objects = [table.objects_of(images) for images in groups]
     found = [
-        auroc_interval(table.labels[at], table.scores[model, at], part) for at, part in zip(places, parts, strict=True)
+        auroc_interval(table.labels[images], table.scores[model, images], shown)
+        for images, shown in zip(groups, objects, strict=True)
     ]
-    sizes = [class_sizes(table.labels[at], part) for at, part in zip(places, parts, strict=True)]
+    sizes = [class_sizes(table.labels[images], shown) for images, shown in zip(groups, objects, strict=True)]
     values = [one.auroc or 0.0 for one in found]
     defective, good = ([size[kind] for size in sizes] for kind in (0, 1))
     interval = mean_auroc_interval(values, defective, good, [one.factor for one in found])

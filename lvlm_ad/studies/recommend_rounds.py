@@ -1,4 +1,4 @@
-"""The rounds of a recommendation: whom to ask about how many images, within the budget, until the rule decides."""
+"""The rounds of a recommendation: whom to ask about how many images, within the budget, until one is chosen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Rounds", "design_of", "round_sizes", "score_table", "unasked"]
 
 _FIRST = 20
-"""Images of the first round: fewer can tell nothing apart, see ``lvlm_ad.metrics.ranks.z0_max``."""
+"""Images of the first round: with fewer no difference can be sure, see ``lvlm_ad.metrics.ranks.z0_max``."""
 
 _OF_CATEGORY = 4
 """Images of each category in the first round: two of a class, without which it has no interval."""
@@ -59,7 +59,18 @@ def round_sizes(images: int, categories: int) -> list[int]:
 def design_of(
     name: str, config: RunConfig, images: StudyImages, size: int, candidates: Sequence[Candidate]
 ) -> StudyDesign:
-    """Return the study of one round: some candidates, asked about the first images of the study's order."""
+    """Return the study of one round: some candidates, asked about the first images of the study's order.
+
+    Args:
+        name: the study's name.
+        config: the data set and what all candidates share.
+        images: all labelled images.
+        size: how many of them the round asks about.
+        candidates: one or more; the first one is the base.
+
+    Raises:
+        ConfigError: the name is no plain name of a folder, or two candidates have the same name.
+    """
     if size < len(images.dataset):
         images = StudyImages(choose_images(images.dataset, size, config.seed), whole=False, available=images.available)
     conditions = [
@@ -70,12 +81,21 @@ def design_of(
 
 
 def score_table(images: StudyImages, readings: Mapping[int, Readings], candidates: int) -> ScoreTable:
-    """Return the scores of some images; NaN where a candidate was not asked, or has no usable answer."""
+    """Return the scores of some images.
+
+    Args:
+        images: n images.
+        readings: number of the candidate -> its answers; candidates that were not asked are left out.
+        candidates: J, how many candidates there are.
+
+    Returns:
+        Scores in 0..1, ``(J, n)``; NaN where a candidate was not asked, or has no usable answer.
+    """
     samples = list(images.dataset)
     scores = np.full((candidates, len(samples)), np.nan)
-    for row, one in readings.items():
-        known = dict(zip(one.ids, one.scores[:, 0].tolist(), strict=True))
-        scores[row] = [known.get(sample.id, np.nan) for sample in samples]
+    for candidate, answers in readings.items():
+        known = dict(zip(answers.ids, answers.scores[:, 0].tolist(), strict=True))
+        scores[candidate] = [known.get(sample.id, np.nan) for sample in samples]
     return ScoreTable(
         np.array([sample.label for sample in samples], dtype=np.bool_),
         np.array([sample.category for sample in samples]),
@@ -101,7 +121,7 @@ class Rounds:
         readings: candidate -> its last answers.
         lost: candidate -> the round in which it failed, and why.
         sizes: the images of each round so far.
-        left: the candidates that were left after each round.
+        left: the candidates that remained after each round.
         spent: USD, also on candidates that failed, and before an interruption; of answers whose cost is known.
         is_spent_known: whether that is the cost of all answers.
     """
@@ -192,7 +212,7 @@ class Rounds:
         return before + more if more >= _OF_CATEGORY else None
 
     def _ask(self, size: int, series: BenchSeries) -> None:
-        """Ask every candidate that is left; one that fails leaves.
+        """Ask every remaining candidate, and drop one that fails.
 
         Raises:
             ConfigError: all fail.

@@ -93,9 +93,24 @@ def price_recommend(
 ) -> dict[str, Any]:
     """Estimate what the first round would ask and cost, without asking; no key is needed.
 
+    Args:
+        config: as for ``recommend``.
+        options: as for ``recommend``.
+        progress: receives reports.
+        workers: see ``bench``.
+
     Returns:
         What ``total_price`` returns for the first round; "left_out" (empty), "rounds" (images asked about after each),
         "budget_usd", and "all_rounds_usd": the cost if no candidate is dropped, None if unknown.
+
+    Raises:
+        ConfigError: a name, setting or value is wrong; there are fewer than two candidates, or there is no budget.
+        PluginError: a model or a method cannot be loaded.
+        DataError: the data set cannot be used, or has too few labelled images.
+
+    Example::
+
+        price_recommend(RunConfig(models=["gpt-6-luna", "gemini"], data=Path("parts"), max_cost=2.0))["all_rounds_usd"]
     """
     rounds = _rounds(config, options or RecommendOptions(), progress, workers)
     images = rounds.images.dataset

@@ -53,8 +53,8 @@ class StudyResults:
     Attributes:
         design: the study.
         results: of each condition, in order.
-        spent: USD that it cost now, with what its series cost before; stored answers cost nothing. None: the cost of
-            an answer is unknown.
+        spent: USD that this command spent, on earlier studies of its series, too; stored answers cost nothing. None:
+            the cost of an answer is unknown.
         interrupted: whether Ctrl-C ended it; conditions after that have no run.
     """
 
@@ -165,8 +165,18 @@ def forecast_study(
 ) -> list[tuple[Condition, dict[str, Any]]]:
     """Estimate what each condition would ask and cost, without asking; no key is needed.
 
+    Args:
+        design: the study.
+        progress: receives reports.
+        workers: see ``bench``.
+
     Returns:
         Each condition with what ``lvlm_ad.evaluate.forecast.forecast`` returns for it.
+
+    Raises:
+        ConfigError: a condition has a wrong name or setting.
+        PluginError: a model or a method cannot be loaded.
+        DataError: the images cannot be read.
     """
     reports = study_progress(progress)
     plans = [design.plan_of(condition) for condition in design.conditions]
@@ -189,7 +199,7 @@ def _refuse_twin(result: Result, earlier: Sequence[Result]) -> None:
 
 
 def study_progress(progress: Progress | None) -> _StudyProgress:
-    """Return reports that name the condition, and show a note only once in all studies that they are given to."""
+    """Return reports that name the condition, and show each note once, also if several studies share the reports."""
     return progress if isinstance(progress, _StudyProgress) else _StudyProgress(progress or Progress())
 
 

@@ -115,9 +115,24 @@ def price_stability(
 ) -> dict[str, Any]:
     """Estimate what a study would ask and cost and how precise it would be, without asking; no key is needed.
 
+    Args:
+        config: as for ``study_stability``.
+        options: as for ``study_stability``.
+        progress: receives reports.
+        workers: see ``bench``.
+
     Returns:
         What ``total_price`` returns, "repeats", "levels" (of each factor), "left_out" and "precision" (see
         ``precision``).
+
+    Raises:
+        ConfigError: a name, setting or value is wrong, or a method asks the same question in each repeat.
+        PluginError: a model or a method cannot be loaded.
+        DataError: the data set cannot be used.
+
+    Example::
+
+        price_stability(RunConfig(models="gpt-4o", dataset="mvtec", data=Path("mvtec")))["cost_usd"]
     """
     _threshold(config)
     design = design_stability(config, options or StabilityOptions(), progress, workers)
@@ -135,6 +150,15 @@ def design_stability(
     config: RunConfig, options: StabilityOptions, progress: Progress | None = None, workers: Workers | None = None
 ) -> StabilityDesign:
     """Choose images and conditions; with ``options.questions`` the cheapest for the precision wanted.
+
+    Args:
+        config: the base.
+        options: what is varied, and how often.
+        progress: receives reports.
+        workers: see ``bench``.
+
+    Returns:
+        A study that can be run or priced.
 
     Raises:
         ConfigError: a name, setting or value is wrong, or there are too few questions.
@@ -200,7 +224,7 @@ def _questions_per_image(design: StabilityDesign, progress: Progress | None, wor
 
 
 def _threshold(config: RunConfig) -> float:
-    """Return the score at which an image alarms."""
+    """Return the score from which an image is called anomalous."""
     try:
         return float(config.threshold)
     except ValueError:
