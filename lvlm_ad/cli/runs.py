@@ -10,9 +10,10 @@ import typer
 
 from lvlm_ad.cli import boards, shell, sites
 from lvlm_ad.cli.boards import Format
+from lvlm_ad.cli.data_folders import data_folders
 
 if TYPE_CHECKING:
-    from lvlm_ad.runs import Run
+    from lvlm_ad.runs import DataFolders, Run
 
 
 @shell.guarded
@@ -70,8 +71,13 @@ def leaderboard(
         typer.Option("--verify", help="Recompute each run from its files; leave out runs that differ, exit status 2."),
     ] = False,
     data: Annotated[
-        Path | None,
-        typer.Option(help="The data set. With --verify: check labels and pixel counts; with --site: pictures."),
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]PATH",
+            help="The data set; NAME=PATH for each of several. With --verify: check labels and pixel counts; with "
+            "--site: pictures.",
+            show_default=False,
+        ),
     ] = None,
     site: Annotated[
         Path | None,
@@ -116,6 +122,7 @@ def leaderboard(
         metrics_by_group,
         metrics_by_model,
     )
+    from lvlm_ad.runs import datasets_without
 
     others = (
         form is not Format.table,
@@ -130,7 +137,7 @@ def leaderboard(
     )
     _check_clashes(
         {
-            "--data needs --verify or --site.": data is not None and not (verify or site),
+            "--data needs --verify or --site.": data and not (verify or site),
             "--gallery and --exports need --site.": bool(gallery or exports) and site is None,
             "--site takes --sort, --columns, --verify, --data, --gallery and --exports, no other option.": (
                 site is not None and (any(others) or shots is not None)
@@ -154,6 +161,7 @@ def leaderboard(
         }
     )
     filters = Filters(trained_on, shots, protocol)
+    folders = data_folders(data or ())
     if published:
         boards.write_published(folder, sort, filters, columns, form, output)
         return
@@ -162,16 +170,17 @@ def leaderboard(
     choose = metrics_by_model if by_model else metrics_by_category if by_category else chosen_columns
     choose = metrics_by_group if by_group else choose
     chosen = choose(columns)
-    runs, problems = _shown_runs(folder, data, verify=verify)
+    runs, problems = _shown_runs(folder, folders, verify=verify)
     runs = filters.checked_runs(runs)
     if site is not None:
-        sites.write(runs, folder, site, sort, chosen, verified=verify, data=data, gallery=gallery, exports=exports)
+        sites.write(runs, folder, site, sort, chosen, verified=verify, data=folders, gallery=gallery, exports=exports)
         raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
     if by_model:
         chosen = metrics_by_model(columns, runs)
         boards.write_by_model(runs, sort, chosen, folder, form, output, link=not verify)
         raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
-    board = make_board(runs, sort, verified=verify, filters=filters)
+    unchecked = datasets_without(runs, folders)
+    board = make_board(runs, sort, verified=verify, unchecked=unchecked, filters=filters)
     if by_group:
         boards.write_by_group(board, runs, by_group, chosen, folder, form, output, link=not verify)
     elif by_category:
@@ -208,14 +217,15 @@ def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:
     return runs, problems
 
 
-def _shown_runs(folder: Path, data: Path | None, *, verify: bool) -> tuple[list[Run], list[str]]:
+def _shown_runs(folder: Path, data: DataFolders, *, verify: bool) -> tuple[list[Run], list[str]]:
     """Return the runs of a folder that can be shown, verified if that is wanted, and what is wrong with the others.
 
     Raises:
         RunError: there is none.
     """
-    from lvlm_ad.errors import RunError
+    from lvlm_ad.errors import RunError, listed
     from lvlm_ad.leaderboard import writable
+    from lvlm_ad.runs import datasets_without
 
     runs, problems = _runs_in(folder)
     if verify:
@@ -225,6 +235,11 @@ def _shown_runs(folder: Path, data: Path | None, *, verify: bool) -> tuple[list[
         with Bars() as bars:
             runs, wrong = verify_runs(runs, data, bars)
         problems += wrong
+        if unchecked := datasets_without(runs, data):
+            shell.say(
+                f"Labels and pixel counts of runs on {listed(unchecked):.200} were not compared with the images and "
+                "masks; give the folder of each data set with --data NAME=PATH."
+            )
     runs, wrong = writable(runs)
     problems += wrong
     for problem in problems:

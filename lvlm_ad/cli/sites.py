@@ -10,7 +10,7 @@ from lvlm_ad.cli import shell
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Column
-    from lvlm_ad.runs import Run
+    from lvlm_ad.runs import DataFolders, Run
 
 
 def check(site: Path, gallery: str, exports: Path | None) -> None:
@@ -32,7 +32,7 @@ def write(
     columns: Sequence[Column],
     *,
     verified: bool,
-    data: Path | None,
+    data: DataFolders,
     gallery: str,
     exports: Path | None,
 ) -> None:

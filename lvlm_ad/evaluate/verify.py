@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from lvlm_ad.runs import (
     PredictionRecord,
     Run,
     each_separately,
+    folder_of,
     read_run,
 )
 from lvlm_ad.runs.run import THRESHOLD_FILE
@@ -42,18 +42,20 @@ from lvlm_ad.text2seg import UNANSWERED, paint
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
+    from lvlm_ad.runs import DataFolders
 
 __all__ = ["verify_run", "verify_runs"]
 
 
 def verify_runs(
-    runs: Sequence[Run], data: Path | None = None, progress: Progress | None = None
+    runs: Sequence[Run], data: DataFolders = None, progress: Progress | None = None
 ) -> tuple[list[Run], list[str]]:
     """Verify runs; see ``verify_run``. Answers are read again from ``answers.sqlite`` beside a run, if there is one.
 
     Args:
         runs: read with or without predictions.
-        data: the data set; None: labels and pixel counts are trusted.
+        data: the data set, or folders by the names of data sets. Labels and pixel counts of a run whose data set is not
+            given are trusted.
         progress: receives reports: on images that are divided again, and on intervals that were not checked.
 
     Returns:
@@ -66,7 +68,8 @@ def verify_runs(
             raise RunError(f"{run.dir} is a link; put the folder itself there.")
         with ExitStack() as stack:
             whole = read_run(run.dir)
-            sources = None if data is None else find_sources(whole, data, report, stack)
+            folder = folder_of(data, whole.manifest.dataset.name)
+            sources = None if folder is None else find_sources(whole, folder, report, stack)
             stored = run.dir.parent / "answers.sqlite"
             answers = (
                 stack.enter_context(closing(open_answers(stored)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,7 +91,12 @@ _ANY = Filters()
 
 
 def make_board(
-    runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool = False, filters: Filters = _ANY
+    runs: Sequence[Run],
+    sort: str = "image_auroc",
+    *,
+    verified: bool = False,
+    unchecked: Collection[str] = (),
+    filters: Filters = _ANY,
 ) -> Board:
     """Group and rank runs.
 
@@ -107,6 +112,7 @@ def make_board(
         sort: the metric that ranks; in a table of multiple-choice questions image AUROC stands for their accuracy.
             Pixel AUROC orders rows with equal values, but does not change ranks.
         verified: whether the runs were recomputed; rows that cannot be, such as expected scores, are then not ranked.
+        unchecked: names of data sets; notes say that their images and masks were not compared with labels and pixels.
         filters: the conditions of the rows that are shown. A table that keeps only reference rows is left out.
 
     Raises:
@@ -131,7 +137,7 @@ def make_board(
     evidence = Evidence(verified=verified)
     titles = titles_of([members[0].manifest for _, members in tables])
     groups = [
-        _group(title, conditions, members, sort, evidence, verified=verified, filters=filters)
+        _group(title, conditions, members, sort, evidence, verified=verified, unchecked=unchecked, filters=filters)
         for title, (conditions, members) in zip(titles, tables, strict=True)
     ]
     if filters.narrows_runs:
@@ -147,15 +153,17 @@ def _group(
     evidence: Evidence,
     *,
     verified: bool,
+    unchecked: Collection[str],
     filters: Filters,
 ) -> Group:
     manifest = runs[0].manifest  # of the run that began the table
+    known = {"verified": verified, "unchecked": manifest.dataset.name in unchecked}
     if sort == "image_auroc" and any(run.metrics.get("choices") for run in runs):
         sort = ACCURACY
     by_name: dict[str, list[Manifest]] = {}
     for run in runs:
         by_name.setdefault(run.manifest.row_name, []).append(run.manifest)
-    rows = [(run, make_entry(run, by_name[run.manifest.row_name], sort, evidence, verified=verified)) for run in runs]
+    rows = [(run, make_entry(run, by_name[run.manifest.row_name], sort, evidence, **known)) for run in runs]
     rows.sort(key=lambda row: _order(row[1], sort))
     candidates = [row for row in rows if row[1].kind == "ranked"]
     ranked, ranking = rank_choices(candidates, sort) if sort in RANKING else rank_rows(candidates, sort, evidence)

@@ -101,8 +101,25 @@ class Entry:
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evidence, *, verified: bool) -> Entry:
-    """Return a run's row, without its rank; ``namesakes`` are the table's runs of the same name, with this one."""
+def make_entry(
+    run: Run,
+    namesakes: Sequence[Manifest],
+    sort: str,
+    evidence: Evidence,
+    *,
+    verified: bool,
+    unchecked: bool = False,
+) -> Entry:
+    """Return a run's row, without its rank.
+
+    Args:
+        run: the run.
+        namesakes: the table's runs of the same name, with this one.
+        sort: the metric that ranks.
+        evidence: reads what ranks need of runs.
+        verified: whether the run was recomputed.
+        unchecked: whether to note that labels and pixel counts were not compared with the data set.
+    """
     manifest, metrics = run.manifest, evidence.metrics(run)
     mean = metrics["mean"]
     why_apart = _why_apart(run, metrics, sort, verified=verified)
@@ -111,6 +128,8 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
     copies = sum(one.config_hash == manifest.config_hash for one in namesakes)
     if copies > 1:
         notes.append(f"one of {copies} runs with the same configuration: {run.dir.name}")
+    if unchecked:
+        notes.append("labels and pixel counts were not compared with the images and masks")
     marks = {} if reference_row else marks_of(manifest, metrics)
     name = f"{manifest.row_name} #{manifest.config_hash[:6]}" if len(namesakes) > 1 else manifest.row_name
     return Entry(

@@ -1,5 +1,6 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
+from lvlm_ad.runs.data_folders import DataFolders, datasets_without, folder_of
 from lvlm_ad.runs.finding import each_separately, find_runs, measured_runs, only_run, read_runs
 from lvlm_ad.runs.image_scores import ImageScores, current_intervals, image_scores, is_current, usd_per_image
 from lvlm_ad.runs.prediction_records import PredictionRecord, StepRecord
@@ -24,6 +25,7 @@ __all__ = [
     "METRIC_TITLES",
     "SCHEMA_VERSION",
     "TEXT_KEPT",
+    "DataFolders",
     "ImageScores",
     "Manifest",
     "MethodRecord",
@@ -32,8 +34,10 @@ __all__ = [
     "Runs",
     "StepRecord",
     "current_intervals",
+    "datasets_without",
     "each_separately",
     "find_runs",
+    "folder_of",
     "image_scores",
     "is_current",
     "is_metric",

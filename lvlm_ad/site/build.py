@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.leaderboard import COLUMNS, make_board, published_board
 from lvlm_ad.log import Progress
 from lvlm_ad.presets import ExportTargets
-from lvlm_ad.runs import each_separately
+from lvlm_ad.runs import datasets_without, each_separately
 from lvlm_ad.site.contents import Contents
 from lvlm_ad.site.exports import export_files
 from lvlm_ad.site.feeds import feed_files
@@ -25,7 +25,7 @@ from lvlm_ad.studies import Study, figures_of
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Column
-    from lvlm_ad.runs import Run
+    from lvlm_ad.runs import DataFolders, Run
 
 __all__ = ["SiteOptions", "find_studies", "site_files", "write_site"]
 
@@ -38,8 +38,8 @@ class SiteOptions:
         sort: the metric that ranks.
         columns: the columns of tables; ``COLUMNS``: the usual ones.
         verified: whether the runs were verified.
-        data: a folder of a data set, against which they were verified, and for its pictures; None: pictures are read
-            where they were when this machine made the runs.
+        data: the folder of a data set, or folders by name, against which they were verified, and for pictures; other
+            pictures are read where they were when this machine made the runs.
         permissions: which data sets' pictures may be shown.
         targets: the benchmarks of other sites, for the exports.
     """
@@ -47,17 +47,9 @@ class SiteOptions:
     sort: str = "image_auroc"
     columns: Sequence[Column] = COLUMNS
     verified: bool = False
-    data: Path | None = None
+    data: DataFolders = None
     permissions: Permissions = field(default_factory=Permissions)
     targets: ExportTargets = field(default_factory=ExportTargets)
-
-    @property
-    def in_words(self) -> str:
-        """What was verified, in a sentence; empty: nothing."""
-        if not self.verified:
-            return ""
-        against = ", and labels and pixel counts against the images and masks" if self.data else ""
-        return f"Every run was verified: its numbers were recomputed from its files{against}."
 
 
 _USUAL = SiteOptions()
@@ -93,10 +85,11 @@ def write_site(
     """
     progress = progress or Progress()
     check_folder(folder)
-    board = make_board(runs, options.sort, verified=options.verified)
+    unchecked = datasets_without(runs, options.data) if options.verified else []
+    board = make_board(runs, options.sort, verified=options.verified, unchecked=unchecked)
     published = published_board(runs, options.sort)
     downloads = {**feed_files(board, published, runs), **export_files(board, runs, options.targets)}
-    contents = Contents(runs, board, published, studies, options.columns, options.in_words, downloads)
+    contents = Contents(runs, board, published, studies, options.columns, options.verified, options.data, downloads)
     with ExitStack() as stack:
         files = site_files(contents, Galleries(options.permissions, options.data, progress, stack), progress)
     write_files(folder, files)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets.readers import READERS
 from lvlm_ad.leaderboard import COLUMNS, model_title
+from lvlm_ad.runs import folder_of
 from lvlm_ad.site.slugs import slugs
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board, Column, Entry, Group
-    from lvlm_ad.runs import Run
+    from lvlm_ad.runs import DataFolders, Run
     from lvlm_ad.studies import Study
 
 __all__ = ["Contents", "ModelRow", "Table", "dataset_title"]
@@ -59,7 +60,8 @@ class Contents:
         published: published results, with the runs on the same test sets.
         studies: the studies of these models.
         columns: the columns of tables; ``COLUMNS``: the usual ones.
-        verified: what was verified, in a sentence; empty: nothing.
+        verified: whether the runs were verified.
+        data: the data sets that they were compared with.
         downloads: path in the site -> text of feeds and exports.
     """
 
@@ -68,7 +70,8 @@ class Contents:
     published: Board
     studies: Sequence[Study] = ()
     columns: Sequence[Column] = COLUMNS
-    verified: str = ""
+    verified: bool = False
+    data: DataFolders = None
     downloads: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -120,6 +123,24 @@ class Contents:
         ]
         own = slugs(numbered)
         return [f"studies/{own[name]}" for name in numbered]
+
+    def verified_in_words(self, datasets: Iterable[str]) -> str:
+        """Say what was verified of the runs on some data sets; empty: nothing."""
+        if not self.verified:
+            return ""
+        recomputed = "Every run was verified: its numbers were recomputed from its files"
+        checked: dict[bool, list[str]] = {True: [], False: []}
+        for one in datasets:
+            checked[folder_of(self.data, one) is not None].append(dataset_title(one))
+        if not checked[True]:
+            return f"{recomputed}. Labels and pixel counts were not compared with images and masks."
+        if not checked[False]:
+            return f"{recomputed}, and labels and pixel counts against the images and masks."
+        against, others = (", ".join(checked[one]) for one in (True, False))
+        return (
+            f"{recomputed}. Labels and pixel counts were compared with the images and masks of {against}, not with "
+            f"those of {others}."
+        )
 
     def dates(self) -> str:
         """When the runs were started, such as "2026-01-01 to 2026-02-03"."""

@@ -44,7 +44,7 @@ def index_page(contents: Contents) -> str:
         title="lvlm-ad leaderboard: zero-shot visual anomaly detection",
         n_runs=len(contents.runs),
         n_models=len(contents.models),
-        verified=contents.verified,
+        verified=contents.verified_in_words(contents.tables),
         cards=[_card(contents, dataset, table) for dataset, table in mains.items()],
         heads=[(dataset_title(one), table.group, _sort_of(contents, table)) for one, table in mains.items()],
         metric=metric_title(contents.board.sort),
@@ -105,9 +105,7 @@ def _card(contents: Contents, dataset: str, table: Table) -> dict[str, Any]:
         "low": f"{100 * low:.0f}",
         "rows": [_bar(contents, entry, sort, low) for entry in (*best, *others)],
         "ranked": bool(table.ranked),
-        "verdicts": []
-        if sort == ACCURACY
-        else verdicts(table, contents.by_folder, sort, verified=bool(contents.verified)),
+        "verdicts": [] if sort == ACCURACY else verdicts(table, contents.by_folder, sort, verified=contents.verified),
         "published": published,
     }
 

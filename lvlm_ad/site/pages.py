@@ -36,7 +36,7 @@ def dataset_page(contents: Contents, dataset: str) -> str:
         licence=licence_of(dataset),
         notes=run.manifest.dataset.notes,
         n_measured=len(measured),
-        verified=contents.verified,
+        verified=contents.verified_in_words([dataset]),
         **board_values(board, lambda group: contents.model_links(group.entries, "../"), contents.columns),
         **contents.page_values(page, "../"),
     )
@@ -64,7 +64,7 @@ def submit_page(contents: Contents) -> str:
     return render(
         "site_submit.html",
         title="How to submit a run",
-        verified=contents.verified,
+        verified=contents.verified_in_words(contents.tables),
         **contents.page_values("submit.html", ""),
     )
 

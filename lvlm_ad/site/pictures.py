@@ -15,12 +15,12 @@ from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.log import Progress
 from lvlm_ad.report.pictures import why_no_map, write_pictures
 from lvlm_ad.report.summary import separations_of
-from lvlm_ad.runs import read_run
+from lvlm_ad.runs import folder_of, read_run
 from lvlm_ad.site.contents import dataset_title
 from lvlm_ad.site.permissions import Permissions, licence_of
 
 if TYPE_CHECKING:
-    from lvlm_ad.runs import PredictionRecord, Run
+    from lvlm_ad.runs import DataFolders, PredictionRecord, Run
     from lvlm_ad.site.contents import Contents, ModelRow
 
 __all__ = ["Galleries", "Gallery", "Shown"]
@@ -57,13 +57,14 @@ class Galleries:
 
     Args:
         permissions: which data sets' pictures may be shown.
-        data: a folder of a data set; None: where the images were when this machine made the runs.
+        data: the folder of a data set, or folders by name; other images are read where they were when this machine
+            made the runs.
         progress: receives how many pictures are written.
         stack: closes what was opened.
     """
 
     permissions: Permissions
-    data: Path | None
+    data: DataFolders
     progress: Progress
     stack: ExitStack
     files: dict[str, bytes] = field(default_factory=dict)
@@ -115,7 +116,7 @@ class Galleries:
             self._sources[key] = "the images were not at hand when this site was made"
             # The demo can be drawn again anywhere.
             drawn = [Path(self.stack.enter_context(TemporaryDirectory()))] if manifest.dataset.name == "demo" else []
-            for data in dict.fromkeys((self.data, None, *drawn)):
+            for data in dict.fromkeys((folder_of(self.data, manifest.dataset.name), None, *drawn)):
                 try:
                     self._sources[key] = find_sources(run, data, self.progress, self.stack)
                     break

@@ -274,6 +274,23 @@ def test_the_data_set_decides_labels_and_pixels(copied, kept_data):
         assert [one.dir for one in kept] == [one.dir for one in copied.values() if one.dir != run.dir]
 
 
+def test_each_run_is_compared_with_its_own_data_set(copied, kept_data, tmp_path):
+    """Folders by name: a forged label is found where the data set is given, wherever that is in the list."""
+    run, demo = copied["chance"], tmp_path / "demo"
+    name = run.manifest.dataset.name
+    settings = {"image_size": 96, "division": "grid", "grid_rows": 4, "grid_columns": 4}
+    others = lvlm_ad.bench(dataset="demo", data=demo, settings=settings, out=tmp_path / "other", limit=2, resamples=0)
+    good = next(at for at, one in enumerate(run.predictions) if not one.label)
+    write_run(measured_again(changed(run, good, label=True)))
+    runs = [*copied.values(), *others]
+    assert verify_runs(runs, {"demo": demo}) == (runs, [])
+    for data in ({name: kept_data}, {name: kept_data, "demo": demo}):
+        kept, (problem,) = verify_runs(runs, data)
+        assert "label, kind of defect, object" in problem
+        assert kept == [one for one in runs if one is not run]
+    assert len(verify_runs(runs, {name: kept_data, "demo": kept_data})[1]) == 1 + len(others)
+
+
 @pytest.mark.parametrize("how", ["answers", "memory", "nested"])
 def test_a_run_that_cannot_be_verified_hides_no_other(copied, how, monkeypatch):
     """A store of answers that is none, memory that is not there, values in values: the other runs are verified."""

@@ -38,6 +38,15 @@ def test_a_run_that_no_table_can_hold_is_left_out(make_run):
     assert problem.startswith(f"The run {odd.dir} cannot be used: OverflowError")
 
 
+def test_rows_say_that_their_data_set_was_not_compared(make_run):
+    """Once for all rows of a table, and only where the data set is one of those named."""
+    runs = [make_run("a", 0.7), make_run("b", 0.9)]
+    (group,) = make_board(runs, verified=True, unchecked={runs[0].manifest.dataset.name}).groups
+    assert group.notes()[0][1:] == ("all rows", "labels and pixel counts were not compared with the images and masks")
+    (group,) = make_board(runs, verified=True, unchecked={"another"}).groups
+    assert "not compared" not in str(group.notes())
+
+
 def test_what_the_images_cannot_tell_apart_shares_ranks(make_run):
     """A small difference is no rank, even between intervals that do not overlap; the middle row may be either."""
     tight = {"interval": {"image_auroc": [0.5, 0.98]}}

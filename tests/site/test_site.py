@@ -215,6 +215,27 @@ def test_the_site_says_what_was_verified(thirty_runs, tmp_path):
         )
 
 
+def test_the_site_says_which_data_sets_the_runs_were_compared_with(thirty_runs, tmp_path):
+    """The first page names them; each page of a data set speaks of its own, and its rows have the note."""
+    options = SiteOptions(verified=True, data={"mvtec": tmp_path})
+    site = write_site(
+        [run for run in thirty_runs if run.manifest.model.frame], tmp_path / "site", options=options
+    ).parent
+    texts = {name: " ".join(page.text) for name, page in pages_of(site).items()}
+    whole = "compared with the images and masks of MVTec AD, not with those of BTAD"
+    assert whole in texts["index.html"]
+    assert whole in texts["submit.html"]
+    assert "files, and labels and pixel counts against" in texts["datasets/mvtec.html"]
+    assert "files. Labels and pixel counts were not compared" in texts["datasets/btad.html"]
+    feed = json.loads((site / "feeds" / "leaderboard.json").read_text())["groups"]
+    noted = {
+        group["conditions"]["dataset"]
+        for group in feed
+        if any("were not compared with" in str(entry["notes"]) for entry in group["entries"])
+    }
+    assert noted == {group["conditions"]["dataset"] for group in feed} - {"mvtec"}
+
+
 def test_prices_and_costs_stand_on_the_page_of_a_model(site):
     """The price list, the cost of an image, in all, and by category."""
     text = re.sub(r"\s+", " ", " ".join(pages_of(site)["models/model-1.html"].text))
