@@ -222,7 +222,7 @@ def test_the_site_says_which_data_sets_the_runs_were_compared_with(thirty_runs, 
         [run for run in thirty_runs if run.manifest.model.frame], tmp_path / "site", options=options
     ).parent
     texts = {name: " ".join(page.text) for name, page in pages_of(site).items()}
-    whole = "compared with the images and masks of MVTec AD, not with those of BTAD"
+    whole = "Labels and pixel counts were compared with the images and masks of MVTec AD, not with those of "
     assert whole in texts["index.html"]
     assert whole in texts["submit.html"]
     assert "files, and labels and pixel counts against" in texts["datasets/mvtec.html"]
