@@ -81,11 +81,11 @@ def study_page(study: Study, **site: Any) -> str:
         plots=_PLOTS[study.kind](figures),
         tables=tables_of(study),
         undefined=[*getattr(figures, "undefined", []), *getattr(figures, "not_compared", [])],
+        failed=[one for one in study.conditions if one.failed],
         conditions=[
             {
                 "record": one,
                 "missing": f"{one.missing} ({one.unasked} not asked)" if one.unasked else f"{one.missing}",
-                "why": one.failure or one.problem,
                 "usd": usd(one.cost_usd),
                 "seconds": "" if one.seconds is None else f"{one.seconds:.2f}",
             }
