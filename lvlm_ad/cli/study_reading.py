@@ -25,7 +25,7 @@ def show(folder: StudyFolder, json: shell.Json = False) -> None:
     from lvlm_ad.studies import Study
 
     found = Study.read(folder)
-    present(found, folder.parent if folder.is_file() else folder, json=json)
+    show_and_write(found, folder.parent if folder.is_file() else folder, json=json)
 
 
 @shell.guarded
@@ -53,7 +53,7 @@ def compare(
         show_comparison(found)
 
 
-def present(found: Study, folder: Path, *, json: bool) -> None:
+def show_and_write(found: Study, folder: Path, *, json: bool) -> None:
     """Print a study and write its page.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.cli.study_reading import present
+from lvlm_ad.cli.study_reading import show_and_write
 from lvlm_ad.workers import Workers
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def price_or_run(
         dry_run: whether to estimate only.
         json: print one JSON object in place of tables.
     """
-    from lvlm_ad.cli.study_tables import leave, show_price
+    from lvlm_ad.cli.study_tables import exit_if_incomplete, show_price
     from lvlm_ad.cli.terminal import Bars
 
     with closing(Workers()) as workers, Bars() as bars:
@@ -42,5 +42,5 @@ def price_or_run(
     if isinstance(made, dict):
         show_price(made, json=json)
         return
-    present(made, config.out / "studies" / made.name, json=json)
-    leave(made)
+    show_and_write(made, config.out / "studies" / made.name, json=json)
+    exit_if_incomplete(made)

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
     from lvlm_ad.studies import Number, Study
 
-__all__ = ["NONE", "ends", "leave", "missing_lines", "number", "percent", "show_price", "show_study", "table"]
+__all__ = [
+    "NONE",
+    "ends",
+    "exit_if_incomplete",
+    "missing_lines",
+    "number",
+    "percent",
+    "show_price",
+    "show_study",
+    "table",
+]
 
 NONE = "-"
 """Stands for a number that is not there."""
@@ -92,7 +102,7 @@ def missing_lines(found: Study) -> list[str]:
     return [*lines, *(f"Not asked: {one.what} ({one.reason})." for one in found.left_out)]
 
 
-def leave(found: Study) -> None:
+def exit_if_incomplete(found: Study) -> None:
     """End with the exit status of a study that has not everything."""
     if found.state == "interrupted":
         raise KeyboardInterrupt

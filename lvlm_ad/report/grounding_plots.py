@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, as_plot, new_axes
 from lvlm_ad.report.study_plots import SERIES, Bar, Explained, bars, in_words, points, tick
 from lvlm_ad.studies.grounding_tables import RESOLUTION_ALONE, SCREENS
-from lvlm_ad.studies.tables import title
+from lvlm_ad.studies.tables import metric_heading
 
 if TYPE_CHECKING:
     from lvlm_ad.studies import GroundingFigures
@@ -95,7 +95,7 @@ def _losses(losses: Sequence[LossFigures], metric: str) -> Explained | None:
     shown = [(one, steps) for one in losses if one.metric == metric and (steps := _known(one)) is not None]
     if not shown:
         return None
-    name = title(metric)
+    name = metric_heading(metric)
     lower = name if name.isupper() else f"{name[0].lower()}{name[1:]}"
     figure, axes = new_axes(f"{name}, %", "", size=(4.0, 1.5 + 0.4 * len(shown)))
     said = []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUROC", "COMPARED", "FLIPS", "StudyDifference", "StudyPair"]
 
-AUROC, FLIPS = "Image AUROC", "Flips"
+AUROC, FLIPS = "Image AUROC", "Flip rate"
 
 Unit = Literal["percent", "score", "usd", "seconds"]
 
@@ -81,9 +81,9 @@ def _of_stability(pair: StudyPair) -> Iterator[StudyDifference]:
     for part, label in (("all images", None), ("good images", False), ("anomalous images", True)):
         yield _paired(FLIPS, part, "percent", pair.answers.flips(again, thresholds, label=label))
     yield from _unpaired(pair, "repeats.answering.rate", "Answered one time and not another", _every_image)
-    yield _paired("Spread of score", "asked again", "score", pair.answers.spread(again))
+    yield _paired("SD of score", "asked again", "score", pair.answers.spread(again))
     for factor, levels in _levels(pair).items():
-        yield _paired("Spread of score", factor, "score", pair.answers.spread([levels, levels]))
+        yield _paired("SD of score", factor, "score", pair.answers.spread([levels, levels]))
     yield from _unpaired(pair, "map_test_retest", "Map difference", lambda _: "asked again", "score")
     yield from _prices(pair, ["base"])
 

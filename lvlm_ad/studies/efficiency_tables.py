@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.leaderboard.columns import percent as in_percent
-from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, seconds, title, words
+from lvlm_ad.studies.tables import (
+    Cell,
+    StudyTable,
+    amount,
+    count,
+    decimal,
+    metric_heading,
+    percent,
+    points,
+    seconds,
+    text_cell,
+)
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.efficiency_record import (
@@ -63,7 +74,7 @@ def _combinations(rows: list[RowFigures], images: int) -> StudyTable:
 
 
 def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
-    quality, cost = title(front.metric), COSTS[front.cost]
+    quality, cost = metric_heading(front.metric), COSTS[front.cost]
     note = (
         f"The cheapest first, on {front.images} images. On the Pareto front: nothing that costs no more is better, and "
         "nothing that is as good costs less. Probability: the share of bootstrap samples of the images in which it is "
@@ -75,9 +86,9 @@ def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
             (
                 Cell(in_percent(one.quality), value=one.quality),
                 _cost(one.cost, front.cost, one.reason),
-                words(_yes(one.on_front)),
+                text_cell(_yes(one.on_front)),
                 Cell(in_percent(one.probability), value=one.probability),
-                words(_yes(one.possible)),
+                text_cell(_yes(one.possible)),
             ),
         )
         for one in front.rows
@@ -89,7 +100,7 @@ def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
 def _steps(fronts: list[FrontFigures], names: Mapping[str, str]) -> StudyTable:
     rows = tuple(
         (
-            f"{title(front.metric)}, {front.cost}: {names.get(one.condition, one.condition)}",
+            f"{metric_heading(front.metric)}, {front.cost}: {names.get(one.condition, one.condition)}",
             (points(one.gain), _cost(one.extra_cost, front.cost), _cost(one.cost_per_point, front.cost)),
         )
         for front in fronts

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lvlm_ad.studies.wording import together
+from lvlm_ad.studies.wording import joined
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.efficiency_record import RowFigures
@@ -33,7 +33,7 @@ def verdict(rows: Mapping[int, RowFigures], compared: Compared) -> str:
     if not priced:
         best, place = max(measured, key=lambda one: compared.values[one[1]])
         equal = [row for row, at in measured if math.isclose(compared.values[at], compared.values[place])]
-        times = together([_seconds(row) for row in equal])
+        times = joined([_seconds(row) for row in equal])
         return f"No price is known. Highest image AUROC measured: {_shown(*equal)}, {times}."
     sentence, best = _among_priced(priced, compared)
     unpriced = [row for row, at in measured if row.usd_per_image.value is None]
@@ -63,7 +63,7 @@ def _shown(*rows: RowFigures) -> str:
     """Show image AUROC, and name the combinations that have it."""
     value, interval = _auroc(rows[0]), rows[0].image_auroc.interval
     ends = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-    return f"{100 * value:.1f} %{ends} by {together([row.words for row in rows])}"
+    return f"{100 * value:.1f} %{ends} by {joined([row.words for row in rows])}"
 
 
 def _auroc(row: RowFigures) -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.leaderboard.columns import percent as in_percent
-from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, percent, points, seconds, title, words
+from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, metric_heading, percent, points, seconds, text_cell
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.grounding_record import (
@@ -108,7 +108,7 @@ def _marks(figures: GroundingFigures) -> StudyTable:
 
 def _losses(losses: list[LossFigures]) -> StudyTable:
     rows = tuple(
-        (f"{one.method}, {title(one.metric)}: {STEPS[step.step]}", (percent(step.value), points(step.lost)))
+        (f"{one.method}, {metric_heading(one.metric)}: {STEPS[step.step]}", (percent(step.value), points(step.lost)))
         for one in losses
         for step in one.steps
     )
@@ -124,7 +124,7 @@ def _point(one: PointFigures) -> tuple[Cell, ...]:
     everything = next((hit for hit in one.hits if hit.size == "all"), None)
     return (
         percent(one.auroc),
-        words("base") if one.condition == "base" else points(one.change),
+        text_cell("base") if one.condition == "base" else points(one.change),
         percent(one.pixel_ap),
         Cell(UNKNOWN) if everything is None else percent(everything.rate),
         count(one.images),
@@ -170,7 +170,7 @@ def _contamination(screen: list[ContaminationFigures]) -> StudyTable:
             SCREENS[one.condition],
             (
                 *(percent(one.auroc), points(one.change)),
-                words(UNKNOWN if one.suspicious is None else "yes" if one.suspicious else "no"),
+                text_cell(UNKNOWN if one.suspicious is None else "yes" if one.suspicious else "no"),
                 count(one.images),
             ),
         )

@@ -12,7 +12,7 @@ from lvlm_ad.metrics.front import CHANCE
 from lvlm_ad.studies.changes import Change, changed_points, simultaneous
 from lvlm_ad.studies.corruptions import CORRUPTIONS
 from lvlm_ad.studies.record import Number
-from lvlm_ad.studies.wording import together
+from lvlm_ad.studies.wording import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +170,7 @@ def _marks(changes: _Changes) -> Iterator[str]:
         if one.sure
     ]
     if shifts:
-        yield f"the mean score (0 to 100) surely changes with {auroc.words}: {together(shifts)}"
+        yield f"the mean score (0 to 100) surely changes with {auroc.words}: {joined(shifts)}"
 
 
 def _losses(figures: GroundingFigures) -> Iterator[str]:
@@ -224,7 +224,7 @@ def _none_lowers(kinds: Sequence[str]) -> str:
     """Say that none of the corruptions that were answered surely lowers image AUROC; they are named unless all were."""
     if len(kinds) == 1:
         return f"{kinds[0]} does not surely lower image AUROC"
-    subject = "no corruption" if len(kinds) == len(CORRUPTIONS) else f"none of {together(kinds)}"
+    subject = "no corruption" if len(kinds) == len(CORRUPTIONS) else f"none of {joined(kinds)}"
     return f"{subject} surely lowers image AUROC"
 
 
@@ -233,10 +233,10 @@ def _unanswered(corruptions: Sequence[CorruptionFigures]) -> Iterator[str]:
     levels = {one.kind: _answered_levels(one) for one in corruptions}
     wanted = {point.level for one in corruptions for point in one.points if point.level}
     if missing := [kind for kind in CORRUPTIONS if not levels.get(kind)]:
-        yield f"{together(missing)} {'was' if len(missing) == 1 else 'were'} not answered"
+        yield f"{joined(missing)} {'was' if len(missing) == 1 else 'were'} not answered"
     for kind, found in levels.items():
         if found and (others := sorted(wanted - found)):
-            yield f"{kind} was not answered at severity {together([str(level) for level in others])}"
+            yield f"{kind} was not answered at severity {joined([str(level) for level in others])}"
 
 
 def _answered_levels(one: CorruptionFigures) -> set[int]:

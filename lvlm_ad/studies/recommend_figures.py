@@ -14,7 +14,7 @@ from lvlm_ad.studies.costs import costs_of
 from lvlm_ad.studies.recommend_record import CandidateRecord, Recommendation, RoundRecord
 from lvlm_ad.studies.recommend_rounds import unasked
 from lvlm_ad.studies.record import Number
-from lvlm_ad.studies.wording import together
+from lvlm_ad.studies.wording import joined
 
 if TYPE_CHECKING:
     from lvlm_ad.metrics.elimination import ScoreTable
@@ -124,7 +124,7 @@ def _sentence(found: Recommendation, taken: CandidateRecord) -> str:
     margin, loss = f"{100 * found.margin:g} points", f"{100 * found.loss:.1f} points"
     lost = [one.name for one in found.candidates if one.failed]
     if found.sure:
-        but = f", except perhaps {together(lost)}, which could not be compared" if lost else ""
+        but = f", except perhaps {joined(lost)}, which could not be compared" if lost else ""
         sure = f"sure at 95 % that no candidate is better by more than {margin}{but}"
     elif found.loss >= 1:
         sure = "not sure: there are too few images to compare"

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import percent as in_percent
-from lvlm_ad.studies.tables import Cell, StudyTable, amount, count, decimal, percent, points, title, variance, words
+from lvlm_ad.studies.tables import (
+    Cell,
+    StudyTable,
+    amount,
+    count,
+    decimal,
+    metric_heading,
+    percent,
+    points,
+    text_cell,
+    variance,
+)
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.stability_record import (
@@ -52,14 +63,14 @@ def _repeats(figures: StabilityFigures) -> StudyTable:
     )
     most = max((one.answers for one in figures.repeats.values()), default=0)
     note = (
-        f"The same question, asked {most} times. Images: those with two answers or more. Flips: how often two "
+        f"The same question, asked {most} times. Images: those with two answers or more. Flip rate: how often two "
         "answers about an image disagree on whether it is "
-        f"anomalous, at the threshold {figures.threshold:g}. Changed: images whose answers do not all agree. Spread: "
-        "standard deviation of an image's scores. ICC: 1 if an image always gets the same score, 0 if scores say "
-        "nothing about the image. Answered sometimes: images that were answered one time, and refused, unreadable, cut "
-        "off or failed another time."
+        f"anomalous, at the threshold {figures.threshold:g}. Unstable: images whose answers do not all agree. SD of "
+        "score: standard deviation of an image's scores. ICC: 1 if an image always gets the same score, 0 if scores "
+        "say nothing about the image. Answered sometimes: images that were answered one time, and refused, unreadable, "
+        "cut off or failed another time."
     )
-    heads = ("Asked again", "Images", "Flips, %", "Changed, %", "Spread of score", "ICC", "Answered sometimes, %")
+    heads = ("Asked again", "Images", "Flip rate, %", "Unstable, %", "SD of score", "ICC", "Answered sometimes, %")
     return StudyTable("The same question again", note, heads, rows)
 
 
@@ -109,15 +120,15 @@ def _levels(factors: list[FactorFigures]) -> StudyTable:
         for one in factor.levels
     )
     note = (
-        "Each way of asking against the base. Image AUROC: its change in points. Flips: how often both disagree on "
+        "Each level against the base. Image AUROC: its change in points. Flip rate: how often both disagree on "
         "whether an image is anomalous; the base asked again flips, too. Shifts: mean change of the score, in points "
         "of 0 to 100. Map difference: mean change of a pixel's score, 0 to 1. All are compared with one base: if its "
         "image AUROC is high or low by chance, all changes share that. One interval in 20 excludes 0 by chance. "
-        "Answered once: images that the base or this way of asking answered, but not both."
+        "Answered once: images that the base or this level answered, but not both."
     )
     shifts = ("Shift, good", "Shift, anomalous", "Map difference")
-    heads = ("Way of asking", "Images", "Image AUROC", "Flips, %", *shifts, "Answered once, %")
-    return StudyTable("Each way of asking", note, heads, rows)
+    heads = ("Level", "Images", "Image AUROC", "Flip rate, %", *shifts, "Answered once, %")
+    return StudyTable("Each level", note, heads, rows)
 
 
 def _components(parts: ComponentFigures) -> StudyTable:
@@ -151,9 +162,9 @@ def _votes(votes: list[VoteFigures]) -> StudyTable:
 def _spreads(metrics: dict[str, Spread]) -> StudyTable:
     rows = tuple(
         (
-            title(name),
+            metric_heading(name),
             (
-                words(", ".join(map(in_percent, one.each))),
+                text_cell(", ".join(map(in_percent, one.each))),
                 Cell(in_percent(one.sd), value=one.sd),
                 Cell(in_percent(one.range), value=one.range),
             ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.metrics.stability import images_for_auroc
 from lvlm_ad.studies.changes import changed_points
 from lvlm_ad.studies.stability_levels import FACTORS
-from lvlm_ad.studies.wording import incomplete, together
+from lvlm_ad.studies.wording import incomplete, joined
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _changes(noise: AurocNoise, asked: Asked, ways: OtherWays) -> str:
     """Say what changes image AUROC, asking again and other ways."""
     lost = asked.answering.words if asked.answering else ""
     if not lost and not noise.asking and ways.nothing_changed:
-        return f"{together(asked.varied)} did not change image AUROC in this study"
+        return f"{joined(asked.varied)} did not change image AUROC in this study"
     again = "" if noise.asking is None else asked_twice(noise.asking)
     if lost and again:
         again = f"{lost}; of those answered every time, {again}"

@@ -19,12 +19,12 @@ __all__ = [
     "amount",
     "count",
     "decimal",
+    "metric_heading",
     "percent",
     "points",
     "seconds",
-    "title",
+    "text_cell",
     "variance",
-    "words",
 ]
 
 
@@ -76,11 +76,11 @@ class StudyTable:
         return f"Without a value or an interval: {'; '.join(reasons)}." if reasons else ""
 
 
-def title(metric: str) -> str:
+def metric_heading(metric: str) -> str:
     """Return what a study calls a metric.
 
     Example:
-        >>> title("pixel_ap"), title("pixel_aupro")
+        >>> metric_heading("pixel_ap"), metric_heading("pixel_aupro")
         ('Pixel AP', 'AUPRO')
     """
     name = metric_title(metric)
@@ -122,7 +122,7 @@ def count(number: int) -> Cell:
     return Cell(str(number), value=float(number))
 
 
-def words(text: str) -> Cell:
+def text_cell(text: str) -> Cell:
     """Show a text."""
     return Cell(text)
 

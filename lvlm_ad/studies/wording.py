@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["incomplete", "together"]
+__all__ = ["incomplete", "joined"]
 
 
-def together(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
     """Name all of some things, one or more.
 
     Example:
-        >>> together(["blur"]), together(["blur", "dark", "noise"])
+        >>> joined(["blur"]), joined(["blur", "dark", "noise"])
         ('blur', 'blur, dark and noise')
     """
     *others, last = names
@@ -30,4 +30,4 @@ def incomplete(sentence: str, missing: Sequence[str]) -> str:
     """
     if not missing:
         return sentence
-    return f"Incomplete, answers are missing for {together(missing)}: {sentence[0].lower()}{sentence[1:]}"
+    return f"Incomplete, answers are missing for {joined(missing)}: {sentence[0].lower()}{sentence[1:]}"

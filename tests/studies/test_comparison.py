@@ -57,13 +57,13 @@ def test_a_stable_model_is_told_from_an_unstable_one(made):
         assert (one.first, one.second) == pytest.approx(rates)
         assert one.difference.value == pytest.approx(rates[0] - rates[1])
         assert one.images == figures[0].repeats[part].images
-    spread = row(found, "Spread of score", "asked again")
+    spread = row(found, "SD of score", "asked again")
     assert (spread.first, spread.second) == pytest.approx([of.repeats["all"].within_sd for of in figures])
     error = np.hypot(0.1, 0.02) / np.sqrt(2 * 40 * 2)
     assert spread.difference.value == pytest.approx(0.08, abs=3 * error)
     half = (spread.difference.interval[1] - spread.difference.interval[0]) / 2
     assert half == pytest.approx(2 * error, rel=0.5)
-    wording = row(found, "Spread of score", "paraphrase")
+    wording = row(found, "SD of score", "paraphrase")
     assert wording.first == pytest.approx(figures[0].factors[0].total.value ** 0.5)
     auroc = row(found, AUROC, "base")
     assert [auroc.first, auroc.second] == pytest.approx([of.metrics["image_auroc"].each[0] for of in figures])
@@ -191,7 +191,7 @@ def test_the_command_prints_a_verdict_and_a_table(made, lvlm_ad_command):
     assert " ".join(done.stdout.split()).startswith(found["verdict"])
     flips = next(one for one in found["differences"] if one["name"] == FLIPS)
     assert f"{100 * flips['first']:.1f}" in done.stdout
-    assert "Flips, good images, %" in done.stdout
+    assert "Flip rate, good images, %" in done.stdout
 
 
 def test_differences_of_amounts_have_one_digit_more_than_the_amounts():

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 import lvlm_ad
 from lvlm_ad.cli.stability_tables import show_stability
-from lvlm_ad.cli.study_tables import leave
+from lvlm_ad.cli.study_tables import exit_if_incomplete
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.report.study_page import study_page
 from lvlm_ad.studies import StabilityFigures, StabilityOptions, Study, price_stability, study_stability
@@ -289,7 +289,7 @@ def test_an_endpoint_that_is_gone_is_the_reason(base, tmp_path, capsys):
     assert "The same command asks failed questions again." in shown
     assert "Connection refused" in study_page(study)
     with pytest.raises(typer.Exit) as left:
-        leave(study)
+        exit_if_incomplete(study)
     assert left.value.exit_code == 3
 
 
