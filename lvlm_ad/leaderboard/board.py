@@ -51,14 +51,19 @@ class Group:
         """Return the rows in the order of the sections, each with its number in ``entries``."""
         return sorted(enumerate(self.entries), key=lambda row: list(_HEADINGS).index(row[1].kind))
 
-    def notes(self) -> list[tuple[int, str, str]]:
+    def notes(self, *, reasons: bool = True) -> list[tuple[int, str, str]]:
         """Return the number, the name and the notes of each row that has notes.
 
-        Notes that all measured rows share come first, with the number -1.
+        Notes that all measured rows share come first, with the number -1. Without ``reasons``, those why a row is not
+        ranked are left out.
         """
-        measured = [entry.notes for entry in self.entries if entry.kind != "published"]
+
+        def of(entry: Entry) -> list[str]:
+            return [note for note in entry.notes if reasons or note != entry.reason]
+
+        measured = [of(entry) for entry in self.entries if entry.kind != "published"]
         shared = [note for note in measured[0] if all(note in one for one in measured)] if len(measured) > 1 else []
-        own = [(number, entry.name, [one for one in entry.notes if one not in shared]) for number, entry in self.rows()]
+        own = [(number, entry.name, [one for one in of(entry) if one not in shared]) for number, entry in self.rows()]
         notes = [(-1, "all rows", shared), *own]
         return [(number, name, "; ".join(texts)) for number, name, texts in notes if texts]
 

@@ -164,11 +164,7 @@ def _group(group: Group, links: Mapping[str, str], number: int, columns: Sequenc
             (heading, [(numbers[id(entry)], entry) for entry in entries]) for heading, entries in group.sections()
         ],
         # The row itself shows the reason.
-        "notes": [
-            (number, entry.name, "; ".join(notes))
-            for number, entry in group.rows()
-            if (notes := [note for note in entry.notes if note != entry.reason])
-        ],
+        "notes": group.notes(reasons=False),
         "plots": [plot for plot in plots if plot is not None],
         "by_category": _by_category(group),
     }

@@ -246,6 +246,20 @@ def test_a_table_filters_by_column(leaderboard, open_page, column, wanted, kind,
         assert len(rows(page)) == 4
 
 
+def test_a_note_of_all_rows_stands_once_and_is_not_filtered(board, open_page, tmp_path):
+    """The notes of single rows are hidden with their rows."""
+    group = board.groups[0]
+    entries = tuple(replace(one, notes=(*one.notes, "a shared note")) for one in group.entries)
+    path = tmp_path / "shared.html"
+    path.write_text(board_page(Board((replace(group, entries=entries),))), encoding="utf-8")
+    page = open_page(path).page
+    notes = page.locator(".group .notes li")
+    assert notes.first.text_content() == "all rows: a shared note"
+    assert sum("a shared note" in text for text in notes.all_text_contents() if not text.startswith("paper")) == 1
+    page.locator(".group").get_by_label("Text, or a limit").fill("nothing like this")
+    assert page.locator(".group .notes li:visible").all_text_contents() == ["all rows: a shared note"]
+
+
 @pytest.mark.parametrize(
     ("column", "wanted", "says"),
     [

@@ -87,7 +87,7 @@
         row.hidden = !matches(row);
         if (!row.hidden) kept.add(row.dataset.row);
       });
-      group.querySelectorAll(".heat tbody tr, .notes li").forEach((row) => (row.hidden = !kept.has(row.dataset.row)));
+      group.querySelectorAll(".heat tbody tr, .notes li:not([data-row='-1'])").forEach((row) => (row.hidden = !kept.has(row.dataset.row)));
       group.querySelectorAll(".board tbody.heading").forEach((heading) => {
         heading.hidden = !heading.nextElementSibling.querySelector("tr:not([hidden])");
       });
