@@ -184,7 +184,7 @@ def _closer_looks(pair: PairFigures, place: int, rows: Mapping[str, RowFigures])
         "interval excludes 0 by chance."
     )
     alt = f"Gain of image AUROC by closer looks, in points: {in_words(entries)}."
-    return Explained(as_plot(f"zoom-{place}", "Where closer looks pay", alt, figure), words)
+    return Explained(as_plot(f"zoom-{place}", "Gains of closer looks", alt, figure), words)
 
 
 def _votes(gains: Sequence[VoteGains], rows: Mapping[str, RowFigures]) -> Explained | None:

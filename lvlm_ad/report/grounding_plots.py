@@ -83,11 +83,9 @@ def _methods(methods: Sequence[MethodFigures]) -> Explained | None:
     figure, axes = bars(entries, "image AUROC, %")
     axes.axvline(50, **DASHED)
     axes.set_xlim(0, 101)
-    words = (
-        "How well each way of asking tells anomalous from good images: 100 % is perfect, and 50 % (dotted) is guessing."
-    )
-    alt = f"Image AUROC of each way of asking, in percent: {in_words(entries)}."
-    return Explained(as_plot("methods", "Ways of asking", alt, figure), words)
+    words = "How well each method tells anomalous from good images: 100 % is perfect, and 50 % (dotted) is guessing."
+    alt = f"Image AUROC of each method, in percent: {in_words(entries)}."
+    return Explained(as_plot("methods", "Methods", alt, figure), words)
 
 
 def _losses(losses: Sequence[LossFigures], metric: str) -> Explained | None:

@@ -67,7 +67,7 @@ def _again(noise: AurocNoise, answering: AnsweringFigures | None, lacking: str) 
     if answering is not None and answering.words:
         words = f"{answering.words}; of those answered every time, {words}"
         passed = False if lost_answers(answering) else passed
-    advice = "Join several answers about each image, or lower the temperature."
+    advice = "Average several answers about each image, or lower the temperature."
     return Check("Asked again, the same question", passed, words, advice)
 
 

@@ -102,7 +102,7 @@ def _variances(figures: StabilityFigures) -> Explained | None:
         entries += [bar for bar in [_root(both, parts.interaction)] if bar is not None]
     if not entries:
         return None
-    figure, axes = bars(entries, "spread of an image's score, 0 to 1")
+    figure, axes = bars(entries, "SD of score, 0 to 1")
     axes.set_xlim(left=0)
     words = (
         "How far the score of one and the same image moves (standard deviation) when the question is asked again, and "
@@ -113,7 +113,7 @@ def _variances(figures: StabilityFigures) -> Explained | None:
 
 
 def _root(name: str, variance: Number) -> Bar | None:
-    """Return a variance as a standard deviation; an estimate below 0 means that none was seen."""
+    """Return a variance as a standard deviation: the root of its value and of both ends; one below 0 is shown as 0."""
     if variance.value is None:
         return None
     ends = None if variance.interval is None else tuple(max(0.0, end) ** 0.5 for end in variance.interval)
@@ -129,14 +129,14 @@ def _flips(figures: StabilityFigures) -> Explained | None:
     entries = [bar for name, rate in groups if (bar := Bar.of(name, rate)) is not None]
     if not entries:
         return None
-    figure, axes = bars(entries, "pairs of answers that disagree, %")
+    figure, axes = bars(entries, "flip rate, %")
     axes.set_xlim(left=0)
     words = (
         f"How often two answers about an image disagree on whether it is anomalous (score of {figures.threshold:g} or "
-        "more); of other ways of asking the worst one, against the base."
+        "more). Of a factor, the level with the highest rate against the base is shown."
     )
-    alt = f"Pairs of answers that disagree, in percent: {in_words(entries)}."
-    return Explained(as_plot("flips", "How often the decision flips", alt, figure), words)
+    alt = f"Flip rates, in percent: {in_words(entries)}."
+    return Explained(as_plot("flips", "Flip rates", alt, figure), words)
 
 
 def _positions(place: PositionFigures | None) -> Explained | None:

@@ -132,7 +132,7 @@ def _closer_looks(pair: PairFigures, names: Mapping[str, str]) -> StudyTable:
     first, second = (names.get(one, one) for one in (pair.first, pair.second))
     note = f"{first} minus {second}, on the same images: what is gained in points, and what it costs more an image."
     heads = ("Images", "Anomalous", "Image AUROC, points", "Pixel AP, points", "Extra USD", "USD of a point")
-    return StudyTable(f"Where closer looks pay: {first}", note, heads, rows)
+    return StudyTable(f"Gains of closer looks: {first}", note, heads, rows)
 
 
 def _votes(gains: list[VoteGains], names: Mapping[str, str]) -> StudyTable:

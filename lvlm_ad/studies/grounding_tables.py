@@ -66,14 +66,15 @@ def _methods(methods: list[MethodFigures]) -> StudyTable:
         for one in methods
     )
     note = (
-        "Each way of asking about the same images. Image AUROC: is there a defect? Pixel AP and AUPRO: where is it? "
-        "Normal area named: an answer that names everything hits every defect."
+        "Each method on the same images. Image AUROC: is there a defect? Pixel AP and AUPRO: where is it? "
+        "Normal area named: the fraction of normal pixels in named places; an answer that names everything hits every "
+        "defect."
     )
     heads = (
-        *("Way of asking", "Image AUROC, %", "Pixel AP, %", "AUPRO, %", "Normal area named, %"),
+        *("Method", "Image AUROC, %", "Pixel AP, %", "AUPRO, %", "Normal area named, %"),
         *("USD per image", "Seconds per image", "Answered", "Missing"),
     )
-    return StudyTable("Ways of asking", note, heads, rows)
+    return StudyTable("Methods", note, heads, rows)
 
 
 def _hits(methods: list[MethodFigures]) -> StudyTable:
@@ -86,7 +87,7 @@ def _hits(methods: list[MethodFigures]) -> StudyTable:
         "A defect is hit if a place that the answer names holds at least one of its pixels. Sizes are shares of the "
         "image's area."
     )
-    return StudyTable("Defects hit, by size", note, ("Way of asking: size", "Defects", "Images", "Hit, %"), rows)
+    return StudyTable("Defects hit, by size", note, ("Method: size", "Defects", "Images", "Hit, %"), rows)
 
 
 def _marks(figures: GroundingFigures) -> StudyTable:
