@@ -131,6 +131,11 @@ def efficiency_design(
     Raises:
         ConfigError: no model is named, a number is below 1, or a setting is one that the study sets itself.
         PluginError: a model or a method cannot be loaded.
+
+    Example::
+
+        config = RunConfig(models=["gpt-4o", "gpt-4o-mini"], dataset="mvtec", data=Path("mvtec"))
+        efficiency_design(config, chosen_images(config, 100), votes=(1, 3)).combinations
     """
     methods = tuple(dict.fromkeys(methods or (config.method,)))
     _check(config, image_sizes, votes)

@@ -35,8 +35,15 @@ _ROW_KEPT = 60
 def tables_of(study: Study) -> Sequence[StudyTable]:
     """Return the tables of a study.
 
+    Args:
+        study: what its ``study.json`` holds.
+
     Raises:
         RunError: this version does not know its kind, or its figures are damaged.
+
+    Example::
+
+        [table.title for table in tables_of(Study.read(Path("runs/studies/mine")))]
     """
     figures = figures_of(study)
     return _TABLES[study.kind](figures)

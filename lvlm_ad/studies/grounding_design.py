@@ -125,6 +125,13 @@ def grounding_design(
 
     Raises:
         ConfigError: a part, size, severity, name or setting is wrong.
+        PluginError: the model or a method cannot be loaded.
+        DataError: the images have no labels.
+
+    Example::
+
+        config = RunConfig(models="gpt-4o", dataset="mvtec", data=Path("mvtec"))
+        grounding_design(config, chosen_images(config, 100), parts=("methods",)).left_out
     """
     _check(parts, sizes, severities)
     shared = _without_own(config)

@@ -43,7 +43,11 @@ class Readings:
 
     @classmethod
     def of(cls, results: StudyResults) -> Readings:
-        """Read the runs of a study; the base, which always has one, is the first column."""
+        """Read the runs of a study; the base, which always has one, is the first column.
+
+        Args:
+            results: what became of the study.
+        """
         found = [(one, one.run.predictions) for one in results.results if one.run is not None]
         return cls(tuple(result for result, _ in found), tuple(records for _, records in found))
 
@@ -135,11 +139,18 @@ class Readings:
         """Return the regions that each image's answer names, with their scores; None where there is no answer.
 
         Numbers are those of the division, whatever numbers the picture showed.
+
+        Args:
+            column: the condition.
         """
         return [record.regions if record.usable else None for record in self.records[column]]
 
     def keys(self, column: int) -> list[str]:
-        """Return the key of each image's last stored answer; "" where nothing was answered."""
+        """Return the key of each image's last stored answer; "" where nothing was answered.
+
+        Args:
+            column: the condition.
+        """
         return [record.key if record.usable else "" for record in self.records[column]]
 
     def metric(self, name: str) -> NDArray[np.float64]:
@@ -147,6 +158,9 @@ class Readings:
 
         It is the run's: of the images that were answered under that condition, and in a run with ``on_failure`` "zero"
         of all images. ``auroc`` compares conditions on the same images.
+
+        Args:
+            name: the metric, such as "pixel_ap".
         """
         values = [run.metrics["mean"].get(name) for run in self.runs]
         return np.array([np.nan if one is None else one for one in values], dtype=np.float64)
@@ -164,6 +178,9 @@ class Readings:
 
     def column(self, name: str) -> int:
         """Return the column of a condition by its name.
+
+        Args:
+            name: the condition's name, such as "base".
 
         Raises:
             MetricError: there is no such condition, or it has no run.

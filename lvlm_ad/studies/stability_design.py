@@ -63,6 +63,13 @@ def stability_design(
 
     Raises:
         ConfigError: a factor does not exist, or was named and cannot be varied; or a number or a setting is wrong.
+        PluginError: the model or the method cannot be loaded.
+        DataError: the images have no labels.
+
+    Example::
+
+        config = RunConfig(models="gpt-4o", dataset="mvtec", data=Path("mvtec"))
+        stability_design(config, chosen_images(config, 100), factors=("marks",)).levels
     """
     named = {*factors, *filter(None, [cross])}
     _check_names(repeats, named, cross)

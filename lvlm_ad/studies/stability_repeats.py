@@ -149,7 +149,15 @@ def asking_sd(readings: Readings, columns: Sequence[int], seed: int = 0) -> floa
         seed: of the draws.
 
     Returns:
-        Exactly 0.0 for a model that repeats itself; None for fewer than two repeats, or without both classes.
+        In 0..1, exactly 0.0 for a model that repeats itself; None for fewer than two repeats, or without both classes.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> answers = SimpleNamespace(
+        ...     labels=np.array([True, True, False, False]), categories=np.full(4, "bolt"),
+        ...     scores=np.array([[0.9, 0.9], [0.8, 0.1], [0.2, 0.2], [0.1, 0.1]]))
+        >>> round(asking_sd(answers, [0, 1]), 2)
+        0.27
     """
     answers = len(columns)
     scores = readings.scores[:, columns]

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 WANTED = 0.02
-"""The difference of image AUROC that is to be told: 2 points."""
+"""The difference of image AUROC that a study should detect: 2 points."""
 
 _AGAIN = "asking again"
 
@@ -172,7 +172,15 @@ def _answering(answering: AnsweringFigures | None) -> list[str]:
 
 
 def asked_twice(asking: float) -> str:
-    """Say how far image AUROC differs when the same question is asked twice; ``asking`` as in ``AurocNoise``."""
+    """Say how far image AUROC differs when the same question is asked twice.
+
+    Args:
+        asking: as in ``AurocNoise``, in 0..1.
+
+    Example:
+        >>> asked_twice(0.028)
+        'asked twice, image AUROC differs by less than 2.8 points in 95 of 100 cases'
+    """
     if not asking:
         return "asking again did not change image AUROC in this study"
     return f"asked twice, image AUROC differs by less than {100 * asking:.1f} points in 95 of 100 cases"
@@ -182,7 +190,18 @@ def difference_half_width(noise: AurocNoise) -> float | None:
     """Return the half width of the interval of a difference of two versions that are asked about different images.
 
     It is that of one version times the root of 2. About the same images it is narrower, but only both versions' answers
-    say by how much. None without an interval.
+    say by how much.
+
+    Args:
+        noise: the errors of image AUROC.
+
+    Returns:
+        In 0..1; None without an interval.
+
+    Example:
+        >>> from lvlm_ad.studies.stability_record import AurocNoise
+        >>> round(difference_half_width(AurocNoise(asking_sd=None, asking=None, sampling=0.05, factor=None)), 3)
+        0.071
     """
     return None if noise.sampling is None else math.sqrt(2) * noise.sampling
 
@@ -245,6 +264,14 @@ def lost_answers(answering: AnsweringFigures | None, wanted: float = WANTED) -> 
     """Return whether so many images were answered one time and not another that the difference wanted may be theirs.
 
     A bench scores an image without an answer as normal, so by default each such image changes its image AUROC.
+
+    Args:
+        answering: of the base and its repeats; None: unknown.
+        wanted: the difference, in 0..1.
+
+    Example:
+        >>> lost_answers(None)
+        False
     """
     return answering is not None and (answering.rate.value or 0.0) >= wanted
 

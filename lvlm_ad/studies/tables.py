@@ -88,22 +88,58 @@ def metric_heading(metric: str) -> str:
 
 
 def percent(number: Number) -> Cell:
-    """Show a fraction in percent."""
+    """Show a fraction in percent.
+
+    Args:
+        number: in 0..1.
+
+    Example:
+        >>> from lvlm_ad.studies import Number
+        >>> cell = percent(Number(value=0.5, interval=(0.25, 0.75)))
+        >>> cell.text, cell.ends
+        ('50.0', '25.0 to 75.0')
+    """
     return _cell(number, lambda value: f"{100 * value:z.1f}")
 
 
 def points(number: Number | float | None) -> Cell:
-    """Show a difference of fractions in percentage points, with its sign."""
+    """Show a difference of fractions in percentage points, with its sign.
+
+    Args:
+        number: in -1..1; None: unknown.
+
+    Example:
+        >>> points(0.02).text
+        '+2.0'
+    """
     return _cell(number, signed)
 
 
 def decimal(number: Number | float | None, digits: int = 3) -> Cell:
-    """Show a number with so many digits."""
+    """Show a number.
+
+    Args:
+        number: any number; None: unknown.
+        digits: how many after the decimal point.
+
+    Example:
+        >>> decimal(0.25).text
+        '0.250'
+    """
     return _cell(number, lambda value: f"{value:z.{digits}f}")
 
 
 def variance(number: Number) -> Cell:
-    """Show an estimate of a variance; one below 0 as 0."""
+    """Show an estimate of a variance; one below 0 as 0.
+
+    Args:
+        number: the estimate.
+
+    Example:
+        >>> from lvlm_ad.studies import Number
+        >>> variance(Number(value=-0.01)).text
+        '0.00000'
+    """
     return replace(decimal(number.shown, 5), value=number.value)
 
 
@@ -113,17 +149,32 @@ def amount(number: Number | float | None) -> Cell:
 
 
 def seconds(number: Number | float | None) -> Cell:
-    """Show seconds."""
+    """Show seconds.
+
+    Example:
+        >>> seconds(1.5).text
+        '1.50'
+    """
     return decimal(number, 2)
 
 
 def count(number: int) -> Cell:
-    """Show a count."""
+    """Show a count.
+
+    Example:
+        >>> count(3).text
+        '3'
+    """
     return Cell(str(number), value=float(number))
 
 
 def text_cell(text: str) -> Cell:
-    """Show a text."""
+    """Show a text, which has no number.
+
+    Example:
+        >>> text_cell("off").value is None
+        True
+    """
     return Cell(text)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VarianceComponents", "variance_components"]
 
-_ONE_REPEAT = "each condition was asked once: interaction and repeats cannot be told apart"
+_ONE_REPEAT = "each condition was asked once: interaction and repeats cannot be separated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
         unknown = Measured(None, None, _ONE_REPEAT)
         return VarianceComponents(n, image, condition, unknown, unknown, residual)
     image, condition, interaction, repeat = measured
-    combined = Measured(None, None, "interaction and repeats are told apart")
+    combined = Measured(None, None, "interaction and repeats are separated")
     return VarianceComponents(n, image, condition, interaction, repeat, combined)
 
 

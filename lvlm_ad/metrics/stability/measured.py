@@ -70,6 +70,10 @@ def as_table(values: ArrayLike, name: str, dimensions: int = 2) -> NDArray[np.fl
 
     Raises:
         MetricError: the values are not numbers, have another number of dimensions, or one is infinite.
+
+    Example:
+        >>> as_table([[0.5, None]], "scores").tolist()
+        [[0.5, nan]]
     """
     try:
         table = np.array(values, dtype=np.float64)
