@@ -222,6 +222,9 @@ class Study(Record):
     def runs(self, folder: Path) -> dict[str, Run]:
         """Read the runs of a study in its folder, by the names of their conditions.
 
+        Args:
+            folder: the study's folder. Conditions without a run are left out.
+
         Raises:
             RunError: a run is missing or damaged, or the study names a run outside its folder.
         """
@@ -248,10 +251,13 @@ def study_record(
     Args:
         kind: which study.
         results: its conditions; the base has a run.
-        verdict: one sentence.
+        verdict: one sentence or two.
         figures: what was measured: values that JSON can hold, without NaN.
         left_out: what the study does not measure.
         findings: what else it found, a sentence each.
+
+    Returns:
+        What ``study.json`` is to hold, with the time and the versions of now.
     """
     base = results.results[0]
     assert base.run is not None  # noqa: S101 - a study without its base is an error of its own

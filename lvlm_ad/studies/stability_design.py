@@ -80,11 +80,15 @@ def stability_design(
     asked: dict[str, int] = {}
     left_out: list[LeftOut] = []
     for factor in FACTORS:
-        found = factor_levels(factor, plan) if not factors or factor in named else "not chosen with --factor"
-        if isinstance(found, str):
+        if factors and factor not in named:
+            left_out.append(LeftOut(what=factor, reason="not chosen with --factor"))
+            continue
+        try:
+            found = factor_levels(factor, plan)
+        except ConfigError as error:
             if factor in named:
-                raise ConfigError(f"The factor {factor} cannot be varied: {found}.")
-            left_out.append(LeftOut(what=factor, reason=found))
+                raise ConfigError(f"The factor {factor} cannot be varied: {error}.") from error
+            left_out.append(LeftOut(what=factor, reason=str(error)))
             continue
         most = levels if isinstance(levels, int) else levels.get(factor, 0)
         chosen = found[:most]
