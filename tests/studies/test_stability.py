@@ -139,7 +139,7 @@ def test_a_crossed_factor_has_all_components(base):
     assert contains(parts.repeat, 0.05**2)
     assert parts.condition.value > parts.interaction.value
     assert len(study.conditions) == 3 + 3 * 3
-    with pytest.raises(ConfigError, match="--cross repeats each level of another factor"):
+    with pytest.raises(ConfigError, match="--cross takes a factor that varies something"):
         study_stability(base(), replace(SMALL, cross="repeat"))
 
 
