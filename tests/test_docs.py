@@ -219,11 +219,12 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
 
 @pytest.mark.heavy
 def test_the_pictures_can_be_drawn(tmp_path):
-    """The script that draws the documentation's pictures draws each of them."""
+    """The script that draws the documentation's pictures draws each of them, here of few images."""
     pytest.importorskip("playwright")
     if shutil.which("chromium") is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
-    subprocess.run([sys.executable, str(REPOSITORY / "docs" / "make_pictures.py"), str(tmp_path)], check=True)
+    script = REPOSITORY / "docs" / "make_pictures.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path), "--few"], check=True)
     images = REPOSITORY / "docs" / "images"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in images.iterdir())
 

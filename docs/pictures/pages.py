@@ -53,15 +53,15 @@ SHOTS = (
 )
 
 
-def pages(images: Path) -> None:
-    """Run the commands of the gallery, and take a picture of each page."""
+def pages(images: Path, *, few: bool = False) -> None:
+    """Run the commands of the gallery, on ``few`` images or on all, and take a picture of each page."""
     with TemporaryDirectory() as temporary:
-        printed = run_commands(Path(temporary))
+        printed = run_commands(Path(temporary), few=few)
         take(Path(temporary), printed, images)
 
 
-def run_commands(folder: Path) -> str:
-    """Run the commands of docs/gallery.md and return what the recommendation printed.
+def run_commands(folder: Path, *, few: bool = False) -> str:
+    """Run the commands of docs/gallery.md, on ``few`` images or on all; return what the recommendation printed.
 
     Raises:
         CalledProcessError: a command failed.
@@ -73,7 +73,10 @@ def run_commands(folder: Path) -> str:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "120",
     }
-    for block in re.findall(r"```bash\n(.*?)```", (DOCS / "gallery.md").read_text(encoding="utf-8"), re.DOTALL):
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    if few:
+        text = text.replace("--images 8", "--images 4").replace("--images 24", "--images 12")
+    for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
         for command in block.replace("\\\n", " ").splitlines():
             done = subprocess.run(  # noqa: S603 - the commands are this repository's
                 [shutil.which("bash") or "bash", "-c", command],

@@ -55,7 +55,9 @@ def _among_priced(priced: Sequence[tuple[RowFigures, int]], compared: Compared) 
         return f"{sentence}; nothing that was measured is cheaper", best
     if not close:
         return f"{sentence}; everything cheaper is surely worse", best
-    other = min(close, key=_usd)
+    # The best of the cheapest: costs that differ only by rounding are equal.
+    least = min(map(_usd, close))
+    other = max((row for row in close if math.isclose(_usd(row), least)), key=_auroc)
     return f"{sentence}; for {_dollars(other)}, {_shown(other)}, which is not surely worse", best
 
 
