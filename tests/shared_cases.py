@@ -77,9 +77,9 @@ def over_categories(values, edge):
 
 @quantity
 def smoothed_interval(metric, point, smoothed, plain, defective):
-    from lvlm_ad.metrics import intervals
+    from lvlm_ad.metrics import resampled_intervals
 
-    interval, optimism = intervals.smoothed_interval(metric, point, smoothed, plain, defective)
+    interval, optimism = resampled_intervals.smoothed_interval(metric, point, smoothed, plain, defective)
     return {"interval": interval, "optimism": optimism}
 
 
@@ -92,17 +92,17 @@ def mover_mean(points, intervals):
 
 @quantity
 def pixel_interval(point, draws, weights):
-    from lvlm_ad.metrics import intervals
+    from lvlm_ad.metrics import resampled_intervals
 
-    n_effective, interval = intervals.pixel_interval(point, draws, weights)
+    n_effective, interval = resampled_intervals.pixel_interval(point, draws, weights)
     return {"n_effective": n_effective, "interval": interval}
 
 
 @quantity
 def pixel_mean(points, draws, n_effective):
-    from lvlm_ad.metrics import intervals
+    from lvlm_ad.metrics import resampled_intervals
 
-    interval, df = intervals.pixel_mean(points, draws, n_effective)
+    interval, df = resampled_intervals.pixel_mean(points, draws, n_effective)
     return {"interval": interval, "df": df}
 
 
