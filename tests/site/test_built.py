@@ -1,6 +1,7 @@
 """A site of real runs, by the command: what it contains, what it leaves out, and how it looks in a browser."""
 
 import json
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -177,6 +178,14 @@ def test_print_has_every_category_and_no_controls(built, open_page):
     tables = page.locator("section.tables table")
     assert tables.count() > 1
     assert all(tables.nth(at).bounding_box()["height"] > 20 for at in range(tables.count()))
+
+
+def test_print_is_dark_on_light_whatever_the_colour_scheme(built, open_page):
+    """Paper is white: a reader's dark scheme does not make the text light."""
+    page = open_page(built / "index.html", scheme="dark").page
+    page.emulate_media(media="print", color_scheme="dark")
+    colour = page.evaluate("getComputedStyle(document.body).color")
+    assert max(map(int, re.findall(r"\d+", colour))) < 60
 
 
 def test_the_same_runs_give_the_same_site(many_runs, built, in_process, tmp_path):
