@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.readers import READERS
 from lvlm_ad.leaderboard import COLUMNS, model_title
 from lvlm_ad.runs import folder_of
+from lvlm_ad.site.image_sets import image_sets
 from lvlm_ad.site.slugs import slugs
 
 if TYPE_CHECKING:
@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import DataFolders, Run
     from lvlm_ad.studies import Study
 
-__all__ = ["Contents", "ModelRow", "Table", "dataset_title"]
-
-_NO_TITLES = {"demo": "Demo", "folder": "Images of a folder", "meta-json": "Images listed in meta.json"}
-"""Data sets that are not published, by their names."""
+__all__ = ["Contents", "ModelRow", "Table"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of comparable rows, and its number on the page of its data set."""
+    """A table of comparable rows.
+
+    Attributes:
+        group: the table.
+        images: the key of its set of images, as in ``Contents.tables``.
+        title: the title of its set of images.
+        number: its number on the page of its set of images.
+    """
 
     group: Group
+    images: str
+    title: str
     number: int
 
     @property
@@ -76,13 +82,15 @@ class Contents:
 
     @cached_property
     def tables(self) -> dict[str, list[Table]]:
-        """Data set -> its tables; data sets with published results come first."""
+        """Set of images -> its tables, that with the most ranked rows first; published test sets come first."""
         known = {group.conditions["dataset"] for group in self.published.groups}
-        groups = sorted(self.board.groups, key=lambda one: one.conditions["dataset"] not in known)
+        groups = sorted(self.board.groups, key=lambda one: (one.conditions["dataset"] not in known, one.title))
         found: dict[str, list[Table]] = {}
-        for group in sorted(groups, key=lambda one: (one.conditions["dataset"] not in known, one.title)):
-            of_set = found.setdefault(group.conditions["dataset"], [])
-            of_set.append(Table(group, len(of_set) + 1))
+        for group, (key, title) in zip(groups, image_sets(groups), strict=True):
+            found.setdefault(key, []).append(Table(group, key, title, 0))
+        for key, tables in found.items():
+            tables.sort(key=lambda one: (-len(one.ranked), -one.group.conditions["n_images"]))
+            found[key] = [replace(table, number=number) for number, table in enumerate(tables, start=1)]
         return found
 
     @cached_property
@@ -105,7 +113,7 @@ class Contents:
 
     @cached_property
     def dataset_pages(self) -> dict[str, str]:
-        """Data set -> its page."""
+        """Set of images -> its page."""
         return {name: f"datasets/{slug}.html" for name, slug in slugs(self.tables).items()}
 
     @cached_property
@@ -124,14 +132,15 @@ class Contents:
         own = slugs(numbered)
         return [f"studies/{own[name]}" for name in numbered]
 
-    def verified_in_words(self, datasets: Iterable[str]) -> str:
-        """Say what was verified of the runs on some data sets; empty: nothing."""
+    def verified_in_words(self, image_sets: Iterable[str]) -> str:
+        """Say what was verified of the runs on some sets of images; empty: nothing."""
         if not self.verified:
             return ""
         recomputed = "Every run was verified: its numbers were recomputed from its files"
         checked: dict[bool, list[str]] = {True: [], False: []}
-        for one in datasets:
-            checked[folder_of(self.data, one) is not None].append(dataset_title(one))
+        for one in image_sets:
+            table = self.tables[one][0]
+            checked[folder_of(self.data, table.dataset) is not None].append(table.title)
         if not checked[True]:
             return f"{recomputed}. Labels and pixel counts were not compared with images and masks."
         if not checked[False]:
@@ -174,15 +183,3 @@ class Contents:
 def _order(run: Run) -> int:
     model = run.manifest.model
     return 0 if model.kind == "backend" else 2 if model.frame else 1
-
-
-def dataset_title(name: str) -> str:
-    """Return what sentences call a data set.
-
-    Example:
-        >>> dataset_title("mvtec"), dataset_title("demo"), dataset_title("ours")
-        ('MVTec AD', 'Demo', 'ours')
-    """
-    if name in _NO_TITLES:
-        return _NO_TITLES[name]
-    return READERS[name].title if name in READERS else name

@@ -10,14 +10,13 @@ from lvlm_ad.leaderboard.choice_values import ACCURACY
 from lvlm_ad.report.interval_words import interval_text
 from lvlm_ad.report.page import render
 from lvlm_ad.runs import metric_title
-from lvlm_ad.site.contents import dataset_title
 from lvlm_ad.site.verdicts import compared_rows, verdicts
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Entry, Group
     from lvlm_ad.site.contents import Contents, ModelRow, Table
 
-__all__ = ["index_page", "main_table", "price_range"]
+__all__ = ["index_page", "price_range"]
 
 _BEST = 3
 """Rows on a data set's card."""
@@ -37,7 +36,8 @@ _ABOUT = {
 
 def index_page(contents: Contents) -> str:
     """Return the first page."""
-    mains = {dataset: main_table(tables) for dataset, tables in contents.tables.items()}
+    # The first table of a set of images has the most ranked rows.
+    mains = [tables[0] for tables in contents.tables.values()]
     return render(
         "site_index.html",
         ("sortable.js", "sortable.a11y.js", "ascending.js"),
@@ -45,21 +45,16 @@ def index_page(contents: Contents) -> str:
         n_runs=len(contents.runs),
         n_models=len(contents.models),
         verified=contents.verified_in_words(contents.tables),
-        cards=[_card(contents, dataset, table) for dataset, table in mains.items()],
-        heads=[(dataset_title(one), table.group, _sort_of(contents, table)) for one, table in mains.items()],
+        cards=[_card(contents, table) for table in mains],
+        heads=[(table.title, table.group, _sort_of(contents, table)) for table in mains],
         metric=metric_title(contents.board.sort),
-        models=[_model(contents, name, mains.values()) for name in contents.models],
+        models=sorted((_model(contents, name, mains) for name in contents.models), key=_best_first),
         published=[_published(group, number) for number, group in enumerate(contents.published.groups, start=1)],
         studies=list(zip(contents.studies, contents.study_folders, strict=True)),
         downloads=list(contents.downloads),
         about=_ABOUT,
         **contents.page_values("index.html", ""),
     )
-
-
-def main_table(tables: Sequence[Table]) -> Table:
-    """Return the table of a data set in which most rows are ranked."""
-    return max(tables, key=lambda table: (len(table.ranked), -table.number))
 
 
 def price_range(rows: Sequence[ModelRow]) -> str:
@@ -84,23 +79,23 @@ def _sort_of(contents: Contents, table: Table) -> str:
     return ACCURACY if sort == "image_auroc" and asked else sort
 
 
-def _card(contents: Contents, dataset: str, table: Table) -> dict[str, Any]:
+def _card(contents: Contents, table: Table) -> dict[str, Any]:
     sort = _sort_of(contents, table)
     best = table.ranked[:_BEST] or [entry for entry in table.group.entries if entry.kind == "apart"][:_BEST]
     others = [one for one in compared_rows(table, contents.by_folder).values() if one not in best]
-    runs = {entry.run for one in contents.tables[dataset] for entry in one.group.entries if entry.run}
+    runs = {entry.run for one in contents.tables[table.images] for entry in one.group.entries if entry.run}
     first = contents.by_folder[next(entry.run for entry in table.group.entries if entry.run)].manifest.dataset
     # Half of the scale would be worse than chance.
     low = 0.5 if sort.endswith("auroc") else 0.0
     published = next(
-        (at for at, one in enumerate(contents.published.groups, 1) if one.conditions["dataset"] == dataset), 0
+        (at for at, one in enumerate(contents.published.groups, 1) if one.conditions["dataset"] == table.dataset), 0
     )
     return {
-        "title": dataset_title(dataset),
-        "link": contents.dataset_pages[dataset],
+        "title": table.title,
+        "link": contents.dataset_pages[table.images],
         "summary": first.summary,
         "n_runs": len(runs),
-        "n_tables": len(contents.tables[dataset]),
+        "n_tables": len(contents.tables[table.images]),
         "metric": "Accuracy" if sort == ACCURACY else metric_title(sort),
         "low": f"{100 * low:.0f}",
         "rows": [_bar(contents, entry, sort, low) for entry in (*best, *others)],
@@ -125,7 +120,7 @@ def _bar(contents: Contents, entry: Entry, sort: str, low: float) -> dict[str, A
     }
 
 
-def _model(contents: Contents, name: str, mains: Sequence[Table] | Any) -> dict[str, Any]:
+def _model(contents: Contents, name: str, mains: Sequence[Table]) -> dict[str, Any]:
     rows = contents.models[name]
     model = rows[0].run.manifest.model
     cells = []
@@ -142,6 +137,13 @@ def _model(contents: Contents, name: str, mains: Sequence[Table] | Any) -> dict[
         "least": min((row.entry.usd_per_image for row in rows if row.entry.usd_per_image is not None), default=None),
         "cells": cells,
     }
+
+
+def _best_first(model: dict[str, Any]) -> tuple[Any, ...]:
+    """Order models by the first data set, ranked rows before others; by the next one if neither has a row there."""
+    kinds = {"ranked": 0, "frame": 1, "apart": 2}
+    cells = [(3, 0.0) if cell is None else (kinds[cell[0].kind], -cell[1]) for cell in model["cells"]]
+    return model["kind"] == "reference", cells, model["name"].lower()
 
 
 def _published(group: Group, number: int) -> dict[str, Any]:

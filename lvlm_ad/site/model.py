@@ -14,7 +14,6 @@ from lvlm_ad.presets import load_model, preset_names
 from lvlm_ad.report.model_page import METHOD_SCRIPTS, method_values
 from lvlm_ad.report.page import render
 from lvlm_ad.runs import METRIC_NAMES, read_run
-from lvlm_ad.site.contents import dataset_title
 from lvlm_ad.site.index import price_range
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> s
         columns=columns,
         rows=[(row, _place(contents, row)) for row in rows],
         categories=[_by_category(row, columns) for row in _one_of_each_run(rows)],
-        galleries=[(dataset_title(one.dataset), one) for one in galleries],
+        galleries=[(one.title, one) for one in galleries],
         missing=_missing(galleries),
         studies=[
             (study, folder)
@@ -81,7 +80,7 @@ def _missing(galleries: Sequence[Gallery]) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for one in galleries:
         if not one.images:
-            found.setdefault(one.why_not, []).append(dataset_title(one.dataset))
+            found.setdefault(one.why_not, []).append(one.title)
     return list(found.items())
 
 
@@ -104,8 +103,8 @@ def _columns(contents: Contents, rows: Sequence[ModelRow]) -> tuple[Column, ...]
 
 def _place(contents: Contents, row: ModelRow) -> dict[str, str]:
     """Return the data set of a row, the conditions of its table, and the address of the table."""
-    link = f"../{contents.dataset_pages[row.table.dataset]}#group{row.table.number}"
-    return {"link": link, "title": dataset_title(row.table.dataset), "conditions": row.table.group.title}
+    link = f"../{contents.dataset_pages[row.table.images]}#group{row.table.number}"
+    return {"link": link, "title": row.table.title, "conditions": row.table.group.title}
 
 
 def _one_of_each_run(rows: Sequence[ModelRow]) -> list[ModelRow]:
@@ -119,9 +118,9 @@ def _tiles(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[tuple[str, str
     answered = sum(run.metrics["answers"]["usable"] for run in runs)
     costs = [run.metrics["usage"]["cost_usd"] for run in runs]
     known = [cost for cost in costs if cost is not None]
-    datasets = {run.manifest.dataset.name for run in runs}
+    image_sets = {row.table.images for row in rows}
     tiles = [
-        ("Data sets", f"{len(datasets)}", f"{len(runs)} run{'s' if len(runs) != 1 else ''}"),
+        ("Data sets", f"{len(image_sets)}", f"{len(runs)} run{'s' if len(runs) != 1 else ''}"),
         # Rounding must not claim that every image was answered.
         ("Answered", f"{int(100 * answered / images)} %", f"{answered:,} of {images:,} images"),
     ]

@@ -10,7 +10,6 @@ from lvlm_ad.leaderboard import Board, Group
 from lvlm_ad.report.board_page import BOARD_SCRIPTS, board_values
 from lvlm_ad.report.page import render
 from lvlm_ad.report.study_page import study_page
-from lvlm_ad.site.contents import dataset_title
 from lvlm_ad.site.permissions import licence_of
 from lvlm_ad.studies import STUDY_FORMATS
 
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["dataset_page", "published_page", "study_files", "submit_page"]
 
 
-def dataset_page(contents: Contents, dataset: str) -> str:
-    """Return the page of a data set: its tables, and its published results in tables of their own."""
-    page, tables = contents.dataset_pages[dataset], contents.tables[dataset]
+def dataset_page(contents: Contents, images: str) -> str:
+    """Return the page of a set of images: its tables, and its published results in tables of their own."""
+    page, tables = contents.dataset_pages[images], contents.tables[images]
+    dataset, title = tables[0].dataset, tables[0].title
     measured = [_of_kinds(table.group, published=False) for table in tables]
     published = [one for one in contents.published.groups if one.conditions["dataset"] == dataset]
     board = Board((*measured, *(_of_kinds(one, published=True) for one in published)), contents.board.sort)
@@ -31,12 +31,12 @@ def dataset_page(contents: Contents, dataset: str) -> str:
     return render(
         "site_dataset.html",
         BOARD_SCRIPTS,
-        title=f"{dataset_title(dataset)}: zero-shot visual anomaly detection",
-        name=dataset_title(dataset),
+        title=f"{title}: zero-shot visual anomaly detection",
+        name=title,
         licence=licence_of(dataset),
         notes=run.manifest.dataset.notes,
         n_measured=len(measured),
-        verified=contents.verified_in_words([dataset]),
+        verified=contents.verified_in_words([images]),
         **board_values(board, lambda group: contents.model_links(group.entries, "../"), contents.columns),
         **contents.page_values(page, "../"),
     )

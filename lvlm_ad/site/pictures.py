@@ -16,7 +16,6 @@ from lvlm_ad.log import Progress
 from lvlm_ad.report.pictures import why_no_map, write_pictures
 from lvlm_ad.report.summary import separations_of
 from lvlm_ad.runs import folder_of, read_run
-from lvlm_ad.site.contents import dataset_title
 from lvlm_ad.site.permissions import Permissions, licence_of
 
 if TYPE_CHECKING:
@@ -44,7 +43,8 @@ class Shown:
 class Gallery:
     """Images of a model on one data set, or why there are none."""
 
-    dataset: str
+    title: str
+    """Of the set of images."""
     row: str = ""
     images: Sequence[Shown] = ()
     why_not: str = ""
@@ -77,14 +77,15 @@ class Galleries:
         for row in contents.models[model]:
             if row.run.manifest.model.frame:
                 continue
-            by_set.setdefault(row.table.dataset, []).append(row)
+            by_set.setdefault(row.table.images, []).append(row)
         folder = contents.model_pages[model].removeprefix("models/").removesuffix(".html")
         return [
-            self._gallery(dataset, rows, f"pictures/{folder}/{Path(contents.dataset_pages[dataset]).stem}")
-            for dataset, rows in by_set.items()
+            self._gallery(rows, f"pictures/{folder}/{Path(contents.dataset_pages[images]).stem}")
+            for images, rows in by_set.items()
         ]
 
-    def _gallery(self, dataset: str, rows: Sequence[ModelRow], folder: str) -> Gallery:
+    def _gallery(self, rows: Sequence[ModelRow], folder: str) -> Gallery:
+        dataset, title = rows[0].table.dataset, rows[0].table.title
         why_not = self.permissions.why_not(dataset, rows[0].run.manifest.dataset.categories)
         for row in rows if not why_not else ():
             if not row.run.manifest.method.places or row.run.manifest.model.row == "dense":
@@ -103,10 +104,10 @@ class Galleries:
                 self.progress.note(f"No pictures of {row.run.dir}: {error}")
                 why_not = "the run's files cannot be used"
                 continue
-            credit = f"{dataset_title(dataset)}. {licence_of(dataset)} Shrunk; outlines and maps are added."
+            credit = f"{title}. {licence_of(dataset)} Shrunk; outlines and maps are added."
             why_not = "" if images else "no category has good and defective images"
-            return Gallery(dataset, row.entry.name, images, why_not, "" if dataset == "demo" else credit)
-        return Gallery(dataset, why_not=why_not or "no row of this model has a map of its regions or places")
+            return Gallery(title, row.entry.name, images, why_not, "" if dataset == "demo" else credit)
+        return Gallery(title, why_not=why_not or "no row of this model has a map of its regions or places")
 
     def _find(self, run: Run) -> Sources | str:
         """Find the images of a run, or say why they are not there; the message names no place on this machine."""

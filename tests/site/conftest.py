@@ -18,7 +18,7 @@ TESTS = Path(__file__).parents[1]
 _PAGES = runpy.run_path(str(TESTS / "report" / "conftest.py"))
 _BOARDS = runpy.run_path(str(TESTS / "leaderboard" / "conftest.py"))
 chromium, open_page, make_run = _PAGES["chromium"], _PAGES["open_page"], _BOARDS["make_run"]
-make_reference_row = _BOARDS["make_reference_row"]
+make_reference_row, make_own_map = _BOARDS["make_reference_row"], _BOARDS["make_own_map"]
 """The browser of the tests of pages, and runs of any values."""
 
 
