@@ -44,7 +44,8 @@ def write(
     studies, problems = find_studies(folder)
     if verified and studies:
         # A study's figures cannot be computed again from its files alone.
-        studies, problems = [], [f"{len(studies)} studies: --verify checks runs alone"]
+        count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
+        studies, problems = [], [f"{count}: --verify checks runs alone"]
     for problem in problems:
         shell.say(f"left out: {problem}")
     options = SiteOptions(
