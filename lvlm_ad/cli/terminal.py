@@ -152,6 +152,9 @@ def print_board(board: Board, console: Console, columns: Sequence[Column] = COLU
         for note in _notes(group, board.sort, all_columns, metric_notes(shown)):
             console.print(Text(f"  {note}", style="dim"))
         console.print()
+    sources = dict.fromkeys(source for group in board.groups for source in group.sources)
+    for source in sources:
+        console.print(Text(escaped(source), style="dim"))
 
 
 def _notes(group: Group, sort: str, columns: Sequence[Column], places: Sequence[str]) -> list[str]:
@@ -159,7 +162,6 @@ def _notes(group: Group, sort: str, columns: Sequence[Column], places: Sequence[
     if any(column.has_brackets(entry, sort) for entry in group.entries for column in columns):
         notes.append("In brackets: 95 % interval over test images.")
     notes += [ranks_in_words(group.entries), group.ranking, *places, *decision_notes(group.entries, columns)]
-    notes += group.sources
     return [escaped(note) for note in notes if note]
 
 

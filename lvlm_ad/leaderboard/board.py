@@ -63,7 +63,12 @@ class Group:
 
         measured = [of(entry) for entry in self.entries if entry.kind != "published"]
         shared = [note for note in measured[0] if all(note in one for one in measured)] if len(measured) > 1 else []
-        own = [(number, entry.name, [one for one in of(entry) if one not in shared]) for number, entry in self.rows()]
+        # Published rows of the same name, of different sources, share the note why these differ: the first one has it.
+        said, own = set[tuple[str, str]](), []
+        for number, entry in self.rows():
+            texts = [note for note in of(entry) if note not in shared and (entry.name, note) not in said]
+            said |= {(entry.name, note) for note in texts if entry.kind == "published"}
+            own.append((number, entry.name, texts))
         notes = [(-1, "all rows", shared), *own]
         return [(number, name, "; ".join(texts)) for number, name, texts in notes if texts]
 

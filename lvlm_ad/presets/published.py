@@ -181,5 +181,6 @@ class PublishedTables(_Part):
         names = {one.key: one.name for one in self.source}
         for one in self.differing:
             if one.model == model and key in one.sources:
-                others = ", ".join(names[other] for other in one.sources if other != key)
-                yield f"{others} has other numbers: {one.why}"
+                # The same text for each of the rows, so that a table says it once.
+                who = " and ".join(names[source] for source in one.sources)
+                yield f"{who} give different numbers: {one.why}"

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 __all__ = ["slugs"]
 
 _LONGEST = 60
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|index")
-"""Names that Windows keeps for devices, and that of the first page."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)|index$")
+"""Names that Windows keeps for devices, whatever follows their first dot, and that of the first page."""
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:
@@ -19,15 +19,18 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
     Names that are such names already keep them; among the others the first in the order of the alphabet does.
 
     Example:
-        >>> slugs(["gpt-4o", "GPT-4o", "../../etc", "con"])
-        {'con': 'con-2', 'gpt-4o': 'gpt-4o', '../../etc': 'etc', 'GPT-4o': 'gpt-4o-2'}
+        >>> slugs(["gpt-4o", "GPT-4o", "../../etc", "con", "nul.html"])
+        {'con': 'con-2', 'gpt-4o': 'gpt-4o', 'nul.html': 'nul-2.html', '../../etc': 'etc', 'GPT-4o': 'gpt-4o-2'}
     """
     found: dict[str, str] = {}
     taken: set[str] = set()
     for name in sorted(set(names), key=lambda one: (_slug(one) != one, one)):
         slug = _slug(name)
-        number = 2 if _RESERVED.fullmatch(slug) or slug in taken else 1
-        while (own := f"{slug}-{number}" if number > 1 else slug) in taken:
+        reserved = bool(_RESERVED.match(slug))
+        # Of "nul.html", Windows reserves "nul", so the number stands before the dot.
+        stem, dot, rest = slug.partition(".") if reserved else (slug, "", "")
+        number = 2 if reserved or slug in taken else 1
+        while (own := f"{stem}-{number}{dot}{rest}" if number > 1 else slug) in taken:
             number += 1
         taken.add(own)
         found[name] = own

@@ -133,6 +133,17 @@ def test_every_format_shows_numbers_conditions_and_sources():
     assert {entry["conditions"]["trained_on_test_set"] for entry in entries} == {True, False}
 
 
+def test_why_two_sources_differ_is_said_once():
+    """In each table and format one sentence for both rows of WinCLIP; a terminal names each source once, below all."""
+    board = published_board(filters=Filters(trained_on="nothing", protocol="maps"))
+    out = io.StringIO()
+    print_board(board, Console(file=out, width=100_000))
+    texts = [FORMATS["md"](board), FORMATS["tex"](board), re.sub("<script.*?</script>|<tr.*?>", "", board_page(board))]
+    for text in [*texts, out.getvalue()]:
+        assert text.count("give different numbers") == 2
+    assert [out.getvalue().count(words) for words in ("WinCLIP (arXiv 2303.14814)", "7HHHHH")] == [1, 1]
+
+
 def test_columns_are_those_that_rows_have_or_that_are_chosen():
     """Pixel metrics only where somebody published them; a wrong name suggests the right one."""
     board = published_board()

@@ -179,7 +179,17 @@ def test_names_of_files_differ_whatever_the_names():
     assert len({slug.lower() for slug in found.values()}) == len(names)
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", slug) for slug in found.values())
     assert (found["a"], found["a-2"]) == ("a", "a-2")
-    assert not {"con", "aux.v2", "index"} & set(found.values())
+    assert (found["con"], found["index"]) == ("con-2", "index-2")
+
+
+def test_no_file_is_named_like_a_device():
+    """Windows reserves the names of devices up to the first dot; the number stands before it, and names differ."""
+    names = ["nul.html", "NUL.html", "nul-2.html", "aux.v2", "lpt1.x.y", "con.", "com\u00b9.z", "console.html"]
+    found = slugs(names)
+    devices = {"con", "prn", "aux", "nul", *(f"{kind}{at}" for kind in ("com", "lpt") for at in range(10))}
+    assert not {slug.partition(".")[0] for slug in found.values()} & devices
+    assert len(set(found.values())) == len(names)
+    assert (found["nul.html"], found["aux.v2"], found["console.html"]) == ("nul-3.html", "aux-2.v2", "console.html")
 
 
 def test_pictures_need_a_permission():
