@@ -170,11 +170,11 @@ def leaderboard(
     choose = metrics_by_model if by_model else metrics_by_category if by_category else chosen_columns
     choose = metrics_by_group if by_group else choose
     chosen = choose(columns)
-    runs, problems = _shown_runs(folder, folders, verify=verify)
-    runs = filters.checked_runs(runs)
+    runs, problems = _shown_runs(folder, folders, verify=verify, may_be_none=site is not None)
     if site is not None:
         sites.write(runs, folder, site, sort, chosen, verified=verify, data=folders, gallery=gallery, exports=exports)
         raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
+    runs = filters.checked_runs(runs)
     if by_model:
         chosen = metrics_by_model(columns, runs)
         boards.write_by_model(runs, sort, chosen, folder, form, output, link=not verify)
@@ -217,11 +217,14 @@ def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:
     return runs, problems
 
 
-def _shown_runs(folder: Path, data: DataFolders, *, verify: bool) -> tuple[list[Run], list[str]]:
+def _shown_runs(
+    folder: Path, data: DataFolders, *, verify: bool, may_be_none: bool
+) -> tuple[list[Run], list[str]]:
     """Return the runs of a folder that can be shown, verified if that is wanted, and what is wrong with the others.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no such folder; it has no run that can be shown, unless nothing is wrong with any and
+            ``may_be_none``: a site of published results needs no run.
     """
     from lvlm_ad.errors import RunError, listed
     from lvlm_ad.leaderboard import writable
@@ -244,7 +247,7 @@ def _shown_runs(folder: Path, data: DataFolders, *, verify: bool) -> tuple[list[
     problems += wrong
     for problem in problems:
         shell.say(f"left out: {problem}")
-    if not runs:
+    if not runs and (problems or not may_be_none):
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
     return runs, problems

@@ -46,6 +46,8 @@ def write(
         # A study's figures cannot be computed again from its files alone.
         count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
         studies, problems = [], [f"{count}: --verify checks runs alone"]
+    if not runs:
+        shell.say(f"There is no run in {folder}: the site shows published results and how to submit a run.")
     for problem in problems:
         shell.say(f"left out: {problem}")
     options = SiteOptions(

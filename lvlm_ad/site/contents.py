@@ -133,8 +133,8 @@ class Contents:
         return [f"studies/{own[name]}" for name in numbered]
 
     def verified_in_words(self, image_sets: Iterable[str]) -> str:
-        """Say what was verified of the runs on some sets of images; empty: nothing."""
-        if not self.verified:
+        """Say what was verified of the runs on some sets of images; empty: nothing, or there is no run."""
+        if not self.verified or not self.runs:
             return ""
         recomputed = "Every run was verified: its numbers were recomputed from its files"
         checked: dict[bool, list[str]] = {True: [], False: []}
@@ -174,6 +174,7 @@ class Contents:
             "made": self.dates(),
             "site": {
                 "root": root,
+                "has_runs": bool(self.runs),
                 "current": current,
                 "feeds": [one for one in self.downloads if "/feeds/" in f"/{one}"],
             },

@@ -64,6 +64,7 @@ def submit_page(contents: Contents) -> str:
     return render(
         "site_submit.html",
         title="How to submit a run",
+        n_runs=len(contents.runs),
         verified=contents.verified_in_words(contents.tables),
         **contents.page_values("submit.html", ""),
     )

@@ -262,3 +262,24 @@ def test_a_feed_is_linked_from_every_page(site):
     assert "exports/evaluation-tables.json" in pages["index.html"].links
     assert 'type="application/feed+json" href="feeds/runs.json"' in (site / "index.html").read_text()
     assert json.loads((site / "feeds" / "leaderboard.json").read_text())["groups"]
+
+
+def test_a_folder_without_runs_makes_a_site_of_published_results(lvlm_ad_command, tmp_path):
+    """Before the first submission, and after the last was removed; without --site, no run is an error, as before."""
+    empty = tmp_path / "submissions"
+    empty.mkdir()
+    (empty / ".gitkeep").touch()
+    done = lvlm_ad_command("leaderboard", empty, "--verify", "--site", tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    assert f"There is no run in {empty}: the site shows published results" in done.stderr
+    pages = check_links(tmp_path / "site")
+    assert sorted(pages) == ["index.html", "published.html", "submit.html"]
+    texts = {name: re.sub(r"\s+", " ", " ".join(page.text)) for name, page in pages.items()}
+    assert "No run is here yet; how to submit one ." in texts["index.html"]
+    assert not [name for name in texts if "verified:" in texts[name] or "The runs of this site" in texts[name]]
+    assert "The best on each data set" not in texts["index.html"]
+    assert lvlm_ad_command("leaderboard", empty).returncode == 2
+    (empty / "broken").mkdir()
+    (empty / "broken" / "run.json").write_text("{}")
+    refused = lvlm_ad_command("leaderboard", empty, "--site", tmp_path / "site")
+    assert (refused.returncode, "can be shown" in refused.stderr) == (2, True)
