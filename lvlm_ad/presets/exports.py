@@ -49,6 +49,8 @@ class DatasetTargets(_Part):
 class ExportTargets(Preset):
     """What the owner of a leaderboard states for its exports. Nothing of it can be guessed."""
 
+    site_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    """Address of the site's folder. With it, the feed of new runs has links."""
     source_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
     """Address at which the runs can be read."""
     source_name: str = ""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.leaderboard import COLUMNS, make_board, published_board
+from lvlm_ad.leaderboard import COLUMNS, make_board, model_title, published_board
 from lvlm_ad.log import Progress
 from lvlm_ad.presets import ExportTargets
 from lvlm_ad.runs import datasets_without, each_separately
@@ -88,11 +88,17 @@ def write_site(
     unchecked = datasets_without(runs, options.data) if options.verified else []
     board = make_board(runs, options.sort, verified=options.verified, unchecked=unchecked)
     published = published_board(runs, options.sort)
-    downloads = {**feed_files(board, published, runs), **export_files(board, runs, options.targets)}
-    contents = Contents(runs, board, published, studies, options.columns, options.verified, options.data, downloads)
+    contents = Contents(runs, board, published, studies, options.columns, options.verified, options.data)
+    pages = {run.dir.name: contents.model_pages.get(model_title(run.manifest), "") for run in runs}
+    feeds = feed_files(board, published, runs, options.targets.site_url, pages)
+    contents = replace(contents, downloads={**feeds, **export_files(board, runs, options.targets)})
     with ExitStack() as stack:
         files = site_files(contents, Galleries(options.permissions, options.data, progress, stack), progress)
-    write_files(folder, files)
+    for path in write_files(folder, files):
+        progress.note(
+            f"{folder / path} does not belong to the site any more, but somebody changed it, so it was not deleted. "
+            "Delete it if nobody is to read it."
+        )
     return folder / "index.html"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -21,6 +22,8 @@ __all__ = ["FEED_VERSION", "Feed", "FeedRow", "FeedTable", "feed_files"]
 FEED_VERSION = 1
 """The version of the feeds' form. It rises when a field goes away or changes its meaning, not when one is added."""
 
+_NO_PAGES: Mapping[str, str] = {}
+_NEW_RUNS = "feeds/runs.json"
 _NEWEST = 50
 """Runs in the feed of new runs."""
 
@@ -76,7 +79,9 @@ class Feed:
     groups: tuple[FeedTable, ...]
 
 
-def feed_files(board: Board, published: Board, runs: Sequence[Run]) -> dict[str, str]:
+def feed_files(
+    board: Board, published: Board, runs: Sequence[Run], site_url: str = "", pages: Mapping[str, str] = _NO_PAGES
+) -> dict[str, str]:
     """Return the feeds of a site.
 
     Metrics are fractions in 0..1, costs are USD; a value that is undefined is null in JSON and an empty cell in CSV.
@@ -85,6 +90,8 @@ def feed_files(board: Board, published: Board, runs: Sequence[Run]) -> dict[str,
         board: the tables of runs.
         published: the tables of published results.
         runs: the runs of both.
+        site_url: the address of the site's folder; empty: unknown, then the feed of new runs has no links.
+        pages: folder of a run -> the page to which its item leads.
 
     Returns:
         Path in the site -> text: leaderboard.json, leaderboard.csv, published.json, published.csv, runs.json and
@@ -102,7 +109,7 @@ def feed_files(board: Board, published: Board, runs: Sequence[Run]) -> dict[str,
         "published.json": escape.json_text(asdict(_feed(published, manifests))),
         # A table of published results has columns for conditions.
         "published.csv": csv_text(published, COLUMNS, before=_columns(manifests, (*_DATA, *_ORIGIN))),
-        "runs.json": escape.json_text(_new_runs(board, runs)),
+        "runs.json": escape.json_text(_new_runs(board, runs, site_url, pages)),
         "schema.json": escape.json_text({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}),
     }
     return {f"feeds/{name}": text if text.endswith("\n") else f"{text}\n" for name, text in texts.items()}
@@ -161,11 +168,9 @@ def _columns(manifests: Mapping[str, Manifest], names: Sequence[str]) -> dict[st
     return {name: column(name) for name in names}
 
 
-def _new_runs(board: Board, runs: Sequence[Run]) -> dict[str, Any]:
-    """Return a feed of the newest runs, without reference rows (https://jsonfeed.org/version/1.1).
-
-    The site does not know its address, so the feed has none.
-    """
+def _new_runs(board: Board, runs: Sequence[Run], site_url: str, pages: Mapping[str, str]) -> dict[str, Any]:
+    """Return a feed of the newest runs, without reference rows (https://jsonfeed.org/version/1.1)."""
+    start = f"{site_url.rstrip('/')}/"
     titles = {entry.run: (group.title, entry) for group in board.groups for entry in group.entries if entry.run}
     dated = [(utc(run.manifest.started), run.dir.name, run.manifest) for run in runs if run.dir.name in titles]
     items = []
@@ -177,6 +182,7 @@ def _new_runs(board: Board, runs: Sequence[Run]) -> dict[str, Any]:
         items.append(
             {
                 "id": name,
+                **({"url": f"{start}{quote(pages.get(name, ''))}"} if site_url else {}),
                 "title": f"{entry.name} on {manifest.dataset.name}",
                 "content_text": f"Image AUROC {auroc} %, cost {cost} USD. {conditions}",
                 "date_published": started.isoformat(timespec="seconds"),
@@ -187,6 +193,7 @@ def _new_runs(board: Board, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "version": "https://jsonfeed.org/version/1.1",
         "title": "lvlm-ad leaderboard: new runs",
+        **({"home_page_url": start, "feed_url": f"{start}{_NEW_RUNS}"} if site_url else {}),
         "description": about,
         "items": items[:_NEWEST],
     }

@@ -63,12 +63,15 @@ def check_folder(folder: Path) -> dict[str, str]:
     return made.files
 
 
-def write_files(folder: Path, files: Mapping[str, str | bytes]) -> None:
+def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[str]:
     """Write a site; files of the former site that it does not have are deleted, unless somebody changed them.
 
     Args:
         folder: created if it is not there.
         files: path -> content; text is written as UTF-8.
+
+    Returns:
+        The paths of files that were not deleted because somebody changed them. They no longer belong to the site.
 
     Raises:
         RunError: as ``check_folder``; a file that the former site did not make is in the way, or a link leads out of
@@ -86,11 +89,11 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> None:
         _write_list(folder, {**former, **hashes})
         for path, one in content.items():
             write_file(folder / path, one, durable=False)
-        for path in former.keys() - hashes.keys():
-            _delete(folder, path, former[path])
+        changed = [path for path in sorted(former.keys() - hashes.keys()) if not _delete(folder, path, former[path])]
         _write_list(folder, hashes)
     except OSError as error:
         raise RunError(f"The site cannot be written to {error.filename or folder}: {error.strerror}.") from error
+    return changed
 
 
 def _check_path(folder: Path, path: str, *, expected: bool) -> None:
@@ -106,13 +109,16 @@ def _write_list(folder: Path, hashes: Mapping[str, str]) -> None:
     write_file(folder / SITE_FILE, json.dumps(made, indent=1) + "\n")
 
 
-def _delete(folder: Path, path: str, expected: str) -> None:
-    """Delete a file that is as the site wrote it, and its folder if that is empty then."""
+def _delete(folder: Path, path: str, expected: str) -> bool:
+    """Delete a file that is as the site wrote it, and its folder if that is empty then; return whether it is gone."""
     place = folder / path
+    if not os.path.lexists(place):
+        return True
     if place.is_symlink() or not place.is_file() or hashlib.sha256(place.read_bytes()).hexdigest() != expected:
-        return
+        return False
     place.unlink()
     for parent in place.parents:
         if parent == folder or any(parent.iterdir()):
             break
         parent.rmdir()
+    return True

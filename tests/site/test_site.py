@@ -12,6 +12,8 @@ import pytest
 
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.leaderboard import make_board
+from lvlm_ad.log import Progress
+from lvlm_ad.presets import ExportTargets
 from lvlm_ad.site import Permissions, SiteOptions, write_site
 from lvlm_ad.site.slugs import slugs
 
@@ -139,13 +141,29 @@ def test_the_same_runs_give_the_same_bytes(thirty_runs, site, tmp_path):
     assert content_of(site) == before
 
 
+class Notes(Progress):
+    """Keeps notes."""
+
+    def __init__(self):
+        self.texts = []
+
+    def note(self, text):
+        """Keep one."""
+        self.texts.append(text)
+
+
 def test_pages_that_are_no_longer_made_go_and_nothing_else(thirty_runs, site):
-    """Files of others stay, and so does a page that somebody changed."""
+    """Files of others stay, and so does a page that somebody changed, which one line names."""
     (site / "CNAME").write_text("example.org")
     (site / "datasets" / "notes.txt").write_text("mine")
     changed = site / "datasets" / "loco.html"
     changed.write_text("changed by hand")
-    write_site([run for run in thirty_runs if run.manifest.dataset.name in {"mvtec", "visa"}], site)
+    (site / "datasets" / "btad.html").unlink()  # what somebody deleted is no news
+    notes = Notes()
+    left = [run for run in thirty_runs if run.manifest.dataset.name in {"mvtec", "visa"}]
+    write_site(left, site, progress=notes)
+    (said,) = notes.texts
+    assert said.startswith(f"{changed} does not belong to the site any more, but somebody changed it")
     left = {path for path in content_of(site) if path.startswith("datasets/")}
     assert left == {"datasets/mvtec.html", "datasets/visa.html", "datasets/notes.txt", "datasets/loco.html"}
     assert ((site / "CNAME").read_text(), changed.read_text()) == ("example.org", "changed by hand")
@@ -283,3 +301,18 @@ def test_a_folder_without_runs_makes_a_site_of_published_results(lvlm_ad_command
     (empty / "broken" / "run.json").write_text("{}")
     refused = lvlm_ad_command("leaderboard", empty, "--site", tmp_path / "site")
     assert (refused.returncode, "can be shown" in refused.stderr) == (2, True)
+
+
+def test_the_feed_of_new_runs_has_links_where_the_address_is_known(thirty_runs, site, tmp_path):
+    """To the site, to itself, and of each run to the page of its model; without an address there are none."""
+    address = "https://example.org/board"
+    own = tmp_path / "own"
+    write_site(thirty_runs, own, options=SiteOptions(targets=ExportTargets(site_url=address)))
+    feed = json.loads((own / "feeds" / "runs.json").read_text())
+    assert (feed["home_page_url"], feed["feed_url"]) == (f"{address}/", f"{address}/feeds/runs.json")
+    assert len(feed["items"]) == 18
+    for item in feed["items"]:
+        path = item["url"].removeprefix(f"{address}/")
+        assert path.startswith("models/model-")
+        assert (own / path).is_file()
+    assert "://" not in (site / "feeds" / "runs.json").read_text().replace("https://jsonfeed.org", "")
