@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +66,8 @@ def check_pictures(dataset: Dataset | None) -> list[np.ndarray]:
     return [*others, last[:200]]
 
 
-def check_steps(recipe: Recipe, settings: Mapping[str, Any], dataset: Dataset | None) -> list[Step]:
-    """Check the steps of a recipe in the method's order; without a data set on drawn pictures.
+def check_steps(recipe: Recipe, settings: Mapping[str, Any], dataset: Dataset | None) -> Iterator[Step]:
+    """Check the steps of a recipe one by one, in the method's order; without a data set on drawn pictures.
 
     Raises:
         ConfigError: there is no such setting, or it is wrong; or the weights are not available.
@@ -81,8 +81,10 @@ def check_steps(recipe: Recipe, settings: Mapping[str, Any], dataset: Dataset | 
         from reproduce_regions import region_steps as check  # noqa: PLC0415 - needs no torch
     else:
         from reproduce_clip import clip_steps as check  # noqa: PLC0415 - torch takes seconds, and may not be installed
-    steps = check(recipe, model, settings, check_pictures(dataset))
-    return [*([] if dataset is None else [data_step(dataset)]), *steps, metrics_step()]
+    if dataset is not None:
+        yield data_step(dataset)
+    yield from check(recipe, model, settings, check_pictures(dataset))
+    yield metrics_step()
 
 
 def data_step(dataset: Dataset) -> Step:
@@ -201,8 +203,7 @@ def reproduce(given: argparse.Namespace) -> int:
     if given.data is not None:
         dataset = load_dataset(given.dataset, given.data).select(limit=given.limit)
     if given.steps:
-        steps = check_steps(recipe, settings, dataset)
-        print_steps(steps)
+        steps = print_steps(check_steps(recipe, settings, dataset))
         print("", *conclusion(steps, []), sep="\n")
         return OUTSIDE if any(step.state == "differs" for step in steps) else WITHIN
     config = RunConfig(
@@ -221,11 +222,9 @@ def reproduce(given: argparse.Namespace) -> int:
         return forecast(recipe, config)
     # A missing key is said before the steps take their time.
     build(find_model(recipe.model, settings)[0]).close()
-    steps = check_steps(recipe, settings, dataset)
-    print_steps(steps)
+    steps = print_steps(check_steps(recipe, settings, dataset))
     run = run_recipe(config)
-    of_run = steps_of_run(run)
-    print_steps(of_run)
+    of_run = print_steps(steps_of_run(run))
     return judge(recipe, given.dataset, [*steps, *of_run], run)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,8 +89,10 @@ class Both:
         return _ALLOWED.get(self.baseline.clip.device.type, _ALLOWED_ON_GPU)
 
 
-def clip_steps(recipe: Recipe, model: Model, settings: Mapping[str, Any], pictures: Sequence[np.ndarray]) -> list[Step]:
-    """Check the steps of a recipe; the weights are loaded, and one class's prompts are encoded twice.
+def clip_steps(
+    recipe: Recipe, model: Model, settings: Mapping[str, Any], pictures: Sequence[np.ndarray]
+) -> Iterator[Step]:
+    """Check the steps of a recipe, one by one; the weights are loaded, and one class's prompts are encoded twice.
 
     Args:
         recipe: what each step must do.
@@ -107,9 +109,9 @@ def clip_steps(recipe: Recipe, model: Model, settings: Mapping[str, Any], pictur
     both = Both(baseline, recipe.reference, pictures, int(settings["image_size"]))
     try:
         with torch.inference_mode():
-            steps = [_weights(both), _pictures(both), _prompts(both), _text(both)]
-            steps += _windows_steps(both) if recipe.checks == "winclip" else _dual_path_steps(both)
-            return steps
+            for check in (_weights, _pictures, _prompts, _text):
+                yield check(both)
+            yield from (_windows_steps if recipe.checks == "winclip" else _dual_path_steps)(both)
     finally:
         baseline.close()
 
@@ -165,7 +167,7 @@ def _text(both: Both) -> Step:
     return compared("text vectors", "one unit vector for each state", [(both.text, np.stack(vectors))], both.allowed)
 
 
-def _windows_steps(both: Both) -> list[Step]:
+def _windows_steps(both: Both) -> Iterator[Step]:
     """Compare the windows of one square, and maps and scores of all pictures."""
     method, wanted = both.baseline.method, both.reference["temperature"]
     temperature = float(1 / both.model.logit_scale.exp()) if wanted == "model" else float(wanted)
@@ -174,6 +176,7 @@ def _windows_steps(both: Both) -> list[Step]:
     pairs: list[tuple[Any, Any]] = [(embedded[0].image[:1], straight.whole_vectors(both.model, one))]
     sides = straight.SIDES
     pairs += [(embedded[0].windows[side][0], straight.window_vectors(both.model, one, side)) for side in sides]
+    yield compared("windows", "unit vectors of one square and of its windows", pairs, both.allowed)
     grid, maps, images = both.baseline.clip.grid, [], []
     for picture, vectors, scores in zip(both.pictures, embedded, both.scores, strict=True):
         whole = straight.winclip_score(as_array(vectors.image), both.text, temperature)
@@ -187,14 +190,11 @@ def _windows_steps(both: Both) -> list[Step]:
             parts = straight.square_parts(*picture.shape[:2], tiles=not both.reference["tiles"])
         maps.append((scores.map, straight.stitched(of_tiles, parts, picture.shape[:2], both.side)))
         images.append((scores.image, whole.mean()))
-    return [
-        compared("windows", "unit vectors of one square and of its windows", pairs, both.allowed),
-        compared("map", "harmonic means over windows and scales, enlarged", maps, both.allowed),
-        compared("image score", "the whole picture against the text", images, both.allowed),
-    ]
+    yield compared("map", "harmonic means over windows and scales, enlarged", maps, both.allowed)
+    yield compared("image score", "the whole picture against the text", images, both.allowed)
 
 
-def _dual_path_steps(both: Both) -> list[Step]:
+def _dual_path_steps(both: Both) -> Iterator[Step]:
     """Compare the paths, maps and scores of all pictures."""
     from lvlm_ad_baselines.clip.dual_path import dual_path  # noqa: PLC0415 - imports torch
 
@@ -203,24 +203,22 @@ def _dual_path_steps(both: Both) -> list[Step]:
     alias = both.baseline.identity()["alias"]
     stages = dual_path(clip, clip.tokens(clip.pictures(squares)), alias=alias, with_patches=False)[0]
     wanted = straight.two_paths(both.model, straight.input_tensor(squares), alias=both.reference["alias"])
+    yield compared("two paths", "unit vectors of four stages", list(zip(stages, wanted, strict=True)), both.allowed)
     features = [as_array(one) for one in stages]
     tokens = straight.surgery(features, both.text)
     found = method.score_squares(squares, method.text(CATEGORY)).tokens
+    yield compared("patch scores", "feature surgery", [(found, tokens)], both.allowed)
     smoothed = straight.clip_ad_map(tokens, clip.side, both.reference["sigma"])
     # The package maps scores of any sign to [0, 1], which keeps their order.
     maps = []
     for scores, one in zip(both.scores, smoothed, strict=True):
         large = straight.stitched([one], [(0, 0, *one.shape)], one.shape, both.side)
         maps.append((scores.map, (1 + large) / 2))
+    yield compared("map", "enlarged and smoothed", maps, both.allowed)
     texts = straight.winclip_score(features[-1][:, 0], both.text, 0.01)
     wanted_parts = np.stack([texts, smoothed.max(axis=(1, 2))], axis=1)
     parts = np.array([scores.parts for scores in both.scores])
     images: list[tuple[Any, Any]] = [(parts, wanted_parts)]
     if parts.shape == wanted_parts.shape:
         images.append((both.baseline.finalize_category(parts), straight.clip_ad_image_scores(*parts.T)))
-    return [
-        compared("two paths", "unit vectors of four stages", list(zip(stages, wanted, strict=True)), both.allowed),
-        compared("patch scores", "feature surgery", [(found, tokens)], both.allowed),
-        compared("map", "enlarged and smoothed", maps, both.allowed),
-        compared("image score", "text and map, then stretched over the pictures", images, both.allowed),
-    ]
+    yield compared("image score", "text and map, then stretched over the pictures", images, both.allowed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,8 +39,8 @@ _ONE_LEVEL = 1.0
 
 def region_steps(
     recipe: Recipe, model: Model, settings: Mapping[str, Any], pictures: Sequence[np.ndarray]
-) -> list[Step]:
-    """Check the steps of a recipe; no model is asked. The arguments are those of ``clip_steps``.
+) -> Iterator[Step]:
+    """Check the steps of a recipe, one by one; no model is asked. The arguments are those of ``clip_steps``.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -49,24 +49,22 @@ def region_steps(
     fields = set(type(load_protocol(recipe.protocol, {})).model_fields)
     protocol = load_protocol(recipe.protocol, {name: value for name, value in settings.items() if name in fields})
     size = int(wanted["image_size"])
+    asked = str(model.preset.options.get("model", model.preset.name))
+    state = "agrees" if asked == wanted["model"] else "open"
+    detail = f"{asked}" if state == "agrees" else f"{asked} is asked; the paper's {wanted['model']} is retired"
+    yield Step("model", state, detail)
     sent = [resize_image(picture, (protocol.image_size, protocol.image_size)) for picture in pictures]
     # The protocol's options are those of superpixels; another division has others.
     known = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
     options = {name: value for name, value in protocol.division_options().items() if name in known}
+    yield compared("size", "pictures stretched, in grey levels", _pairs(sent, pictures, size), _ONE_LEVEL)
     regions = [divide(one, protocol.division, **options) for one in sent]
-    asked = str(model.preset.options.get("model", model.preset.name))
-    state = "agrees" if asked == wanted["model"] else "open"
-    detail = f"{asked}" if state == "agrees" else f"{asked} is asked; the paper's {wanted['model']} is retired"
     cuts: list[tuple[Any, Any]] = [(_numbers(cut), _slic(one, wanted)) for cut, one in zip(regions, sent, strict=True)]
-    return [
-        Step("model", state, detail),
-        compared("size", "pictures stretched, in grey levels", _pairs(sent, pictures, size), _ONE_LEVEL),
-        compared("division", "numbers of the regions", cuts, 0),
-        _picture(sent, regions, MarkStyle.of(protocol), protocol.visual, int(wanted["number_back"])),
-        _question(protocol, wanted),
-        _reading(),
-        _painting(regions, binary=protocol.binary, wanted=bool(wanted["binary"])),
-    ]
+    yield compared("division", "numbers of the regions", cuts, 0)
+    yield _picture(sent, regions, MarkStyle.of(protocol), protocol.visual, int(wanted["number_back"]))
+    yield _question(protocol, wanted)
+    yield _reading()
+    yield _painting(regions, binary=protocol.binary, wanted=bool(wanted["binary"]))
 
 
 def _pairs(sent: Sequence[np.ndarray], pictures: Sequence[np.ndarray], size: int) -> list[tuple[Any, Any]]:

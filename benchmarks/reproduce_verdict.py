@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,11 +84,15 @@ def conclusion(steps: Sequence[Step], outside: Sequence[Target]) -> list[str]:
     return said
 
 
-def print_steps(steps: Sequence[Step]) -> None:
-    """Print the steps as a Markdown table."""
-    print("\n| step | | |\n|---|---|---|")
+def print_steps(steps: Iterable[Step]) -> list[Step]:
+    """Print the steps as a Markdown table, each as soon as it is checked, which may take minutes; return them."""
+    printed: list[Step] = []
     for step in steps:
-        print(f"| {step.name} | {step.state} | {step.detail} |")
+        if not printed:
+            print("\n| step | | |\n|---|---|---|")
+        print(f"| {step.name} | {step.state} | {step.detail} |", flush=True)
+        printed.append(step)
+    return printed
 
 
 def print_lines(target: Target, lines: Sequence[Line]) -> None:

@@ -135,6 +135,31 @@ def test_recipes_agree_with_the_published_results():
     assert sdp.values == pytest.approx({"pixel_f1_max": 35.9, "pixel_aupro": 75.3})
 
 
+def test_each_step_is_printed_as_it_ends(capsys):
+    """While a later step is checked, which may take minutes, the earlier ones are on stdout."""
+    from reproduce_step import Step
+    from reproduce_verdict import print_steps
+
+    def steps():
+        yield Step("first", "agrees", "x")
+        assert "| first | agrees | x |" in capsys.readouterr().out
+        yield Step("second", "differs", "y")
+
+    assert [step.name for step in print_steps(steps())] == ["first", "second"]
+    assert capsys.readouterr().out == "| second | differs | y |\n"
+
+
+def test_the_steps_of_a_recipe_come_one_by_one():
+    """Those of the recipe's code are not gathered before the first is shown."""
+    from reproduce import check_steps
+    from reproduce_recipes import load_recipes
+
+    recipe = next(one for one in load_recipes() if one.name == "gpt-4v-ad").on("mvtec")
+    steps = check_steps(recipe, recipe.settings, None)
+    assert next(steps).name == "model"
+    assert [step.name for step in steps][-1] == "metrics"
+
+
 def test_the_list_says_what_each_recipe_needs(reproduce):
     """Without a name the recipes are listed with their needs and the results they are held against."""
     status, printed, _ = reproduce()

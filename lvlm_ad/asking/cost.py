@@ -49,14 +49,15 @@ class BudgetSpentError(UnaskedError):
 class Budget:
     """A limit in USD on what one model's answers may cost. Used by many threads.
 
-    A question may cost as much as the dearest answer so far. Before the first answer nothing is known of the cost, so
-    the first question is asked alone.
+    A question may cost as much as the dearest answer so far. Before the first answer only ``assumed`` is known of the
+    cost, so the first question is asked alone.
 
     Args:
         limit: USD; None: no limit.
         spent: USD already spent, on other models.
 
     Attributes:
+        assumed: USD that the first question may cost, such as the dearest answer of another model; 0: nothing is known.
         ended: why no further question may be asked, such as "not asked: interrupted"; empty while questions may.
 
     Example:
@@ -68,7 +69,7 @@ class Budget:
     """
 
     def __init__(self, limit: float | None, spent: float = 0.0) -> None:
-        self.limit, self.spent, self.ended = limit, spent, ""
+        self.limit, self.spent, self.ended, self.assumed = limit, spent, "", 0.0
         self._dearest = 0.0
         self._priced = self._uncounted = False
         self._under_way = 0
@@ -88,12 +89,12 @@ class Budget:
             while self.limit is not None:
                 if self._uncounted:
                     raise BudgetSpentError("not asked: an answer came without token counts, so its cost is unknown")
-                if self.spent + self._dearest > self.limit or self.spent >= self.limit:
+                if self.spent + self.dearest > self.limit or self.spent >= self.limit:
                     raise BudgetSpentError(
                         f"not asked: {self.spent:.4f} USD are spent and the next question could exceed the limit of "
                         f"{self.limit:g} USD"
                     )
-                fits = self.spent + (self._under_way + 1) * self._dearest <= self.limit
+                fits = self.spent + (self._under_way + 1) * self.dearest <= self.limit
                 if self._under_way == 0 or (self._priced and fits):
                     break
                 # Those under way may turn out cheaper.
@@ -105,6 +106,11 @@ class Budget:
             with self._turn:
                 self._under_way -= 1
                 self._turn.notify_all()
+
+    @property
+    def dearest(self) -> float:
+        """USD that the next question may cost, by what is known so far."""
+        return self._dearest if self._priced else self.assumed
 
     @property
     def is_known(self) -> bool:

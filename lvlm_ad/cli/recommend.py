@@ -107,7 +107,7 @@ def _show(found: Recommendation, folder: Path, *, json: bool) -> None:
             escaped(one.words),
             percent(one.image_auroc),
             NONE if one.usd_per_image.value is None else usd(one.usd_per_image.value),
-            str(one.images),
+            str(one.images - one.unasked),
             f"{100 * one.loss:.1f} points" if one.loss < 1 else NONE,
             NONE if one.left_in_round is None else str(one.left_in_round),
         )

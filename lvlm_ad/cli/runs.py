@@ -217,9 +217,7 @@ def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:
     return runs, problems
 
 
-def _shown_runs(
-    folder: Path, data: DataFolders, *, verify: bool, may_be_none: bool
-) -> tuple[list[Run], list[str]]:
+def _shown_runs(folder: Path, data: DataFolders, *, verify: bool, may_be_none: bool) -> tuple[list[Run], list[str]]:
     """Return the runs of a folder that can be shown, verified if that is wanted, and what is wrong with the others.
 
     Raises:

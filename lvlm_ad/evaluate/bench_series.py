@@ -74,8 +74,12 @@ class BenchSeries:
             self._plugins.pop(key).close()
 
     def start_budget(self, model: Model, limit: float | None) -> Budget:
-        """Return a model's budget, which knows its dearest answer and what all benches before have spent."""
+        """Return a model's budget, which knows its dearest answer and what all benches before have spent.
+
+        The first question of a model may cost as much as the dearest answer of all models before it.
+        """
         budget = self._budgets.setdefault(_key(model), Budget(limit))
+        budget.assumed = max(one.dearest for one in self._budgets.values())
         budget.spent, budget.ended, self.budget = self.spent, self.ended, budget
         return budget
 

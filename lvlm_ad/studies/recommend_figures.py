@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lvlm_ad._version import versions
 from lvlm_ad.leaderboard import usd
 from lvlm_ad.metrics.elimination import choice
@@ -65,7 +67,13 @@ def recommendation_of(rounds: Rounds, stop: Stop) -> Recommendation:
         versions=versions(),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return found.model_copy(update={"sentence": _sentence(found, candidates[taken])})
+    return found.model_copy(update={"sentence": _sentence(found, candidates[taken], _worth(rounds))})
+
+
+def _worth(rounds: Rounds) -> float:
+    """Return what the answers cost, in USD, also those that were stored before; of answers whose cost is known."""
+    costs = (costs_of(readings)["usd"] for readings in rounds.readings.values())
+    return math.fsum(float(np.nansum(one.values)) for one in costs if not one.reasons[0])
 
 
 def _candidate(rounds: Rounds, number: int) -> CandidateRecord:
@@ -119,8 +127,14 @@ def _auroc(table: ScoreTable, model: int) -> Number:
     return Number(value=math.fsum(values) / len(values), interval=interval)
 
 
-def _sentence(found: Recommendation, taken: CandidateRecord) -> str:
-    """Say in a sentence what to take, how sure that is, what was asked and what the full run would cost."""
+def _sentence(found: Recommendation, taken: CandidateRecord, worth: float) -> str:
+    """Say in a sentence what to take, how sure that is, what was asked and what the full run would cost.
+
+    Args:
+        found: the recommendation.
+        taken: its choice.
+        worth: what all answers cost, in USD.
+    """
     margin, loss = f"{100 * found.margin:g} points", f"{100 * found.loss:.1f} points"
     lost = [one.name for one in found.candidates if one.failed]
     if found.sure:
@@ -131,6 +145,8 @@ def _sentence(found: Recommendation, taken: CandidateRecord) -> str:
     else:
         sure = f"not sure: at 95 % another one may be better by up to {loss}"
     spent = "at an unknown cost" if found.spent_usd is None else f"{usd(found.spent_usd)} USD spent"
+    if found.spent_usd is not None and usd(worth) != usd(found.spent_usd) and worth > found.spent_usd:
+        spent += f" now, {usd(worth)} USD with the answers stored before"
     full = "unknown" if found.full_run_usd is None else f"about {usd(found.full_run_usd)} USD"
     return (
         f"Take {taken.words} ({sure}). Asked {found.asked} of {len(found.candidates) * found.available} times, "

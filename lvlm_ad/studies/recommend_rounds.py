@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -169,6 +170,7 @@ class Rounds:
 
     def _run(self, series: BenchSeries) -> Stop:
         planned = round_sizes(len(self.images.dataset), len(self.images.dataset.categories))
+        self._learn_prices(planned[0], series)
         z = critical_z(len(self.candidates), len(planned))
         for size in planned:
             try:
@@ -194,19 +196,37 @@ class Rounds:
                 return "budget"
         return "images"
 
+    def _learn_prices(self, size: int, series: BenchSeries) -> None:
+        """Ask a few of the first round's images where nothing says what an image costs: later forecasts go by them.
+
+        Otherwise the first candidate might spend the whole budget, and the others could not be asked.
+        """
+        forecasts = forecast_study(self._design(size, self.candidates), self.progress, self.workers)
+        for one, (_, found) in zip(self.candidates, forecasts, strict=True):
+            if found["cost_usd"] is None:
+                # A candidate that fails is dropped, with its reason, in the first round.
+                with suppress(LvlmAdError):
+                    run_study(self._design(min(_OF_CATEGORY, size), [one]), self.progress, self.workers, series)
+                self.spent, self.is_spent_known = series.spent, series.is_spent_known
+
+    def _design(self, size: int, candidates: Sequence[Candidate]) -> StudyDesign:
+        return design_of(self.name, self.config, self.images, size, candidates)
+
     def _affordable(self, size: int) -> int | None:
         """Return how many images the next round may have; None if the budget allows no further one."""
         before = self.sizes[-1] if self.sizes else 0
         left = [self.candidates[one] for one in self.race.left]
-        design = design_of(self.name, self.config, self.images, size, left)
+        design = self._design(size, left)
         costs = [found["cost_usd"] for _, found in forecast_study(design, self.progress, self.workers)]
         price = sum(cost or 0.0 for cost in costs)
         if price <= self.budget:
             return size
         if not before:
+            spent = f", of which {usd(self.spent)} were spent to learn what an image costs" if self.spent else ""
             raise ConfigError(
                 f"The first round asks {len(left)} candidates about {size} images for about {usd(price)} USD, more "
-                f"than the budget of {usd(self.budget)} USD. Raise --budget, or name fewer or cheaper models."
+                f"than the budget of {usd(self.config.max_cost)} USD{spent}. Raise --budget, or name fewer or cheaper "
+                "models."
             )
         more = int((size - before) * max(self.budget, 0.0) / price)
         return before + more if more >= _OF_CATEGORY else None
@@ -219,7 +239,7 @@ class Rounds:
         """
         found: dict[int, Readings] = {}
         for one in self.race.left:
-            design = design_of(self.name, self.config, self.images, size, [self.candidates[one]])
+            design = self._design(size, [self.candidates[one]])
             try:
                 found[one] = Readings.of(run_study(design, self.progress, self.workers, series))
             except LvlmAdError as error:
@@ -233,7 +253,7 @@ class Rounds:
         self.sizes.append(size)
         if not self.race.left:
             raise ConfigError(f"No candidate is left to ask. {'; '.join(why for _, why in self.lost.values())}")
-        shown = design_of(self.name, self.config, self.images, size, self.candidates[:1]).images
+        shown = self._design(size, self.candidates[:1]).images
         self.table = score_table(shown, self.readings, len(self.candidates))
 
     def _lose(self, candidate: int, why: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate import RunConfig
+from lvlm_ad.leaderboard import usd
 from lvlm_ad.studies import Recommendation, RecommendOptions, price_recommend, recommend
 from lvlm_ad.studies.recommend_candidates import models_at_hand, served_models
 from lvlm_ad.studies.recommend_rounds import round_sizes
@@ -79,6 +80,42 @@ def test_the_budget_holds_over_all_rounds(models, asked):
     assert found.spent_usd <= budget
     assert 40 < found.asked < 80
     assert not found.complete
+
+
+UNRULED = {"price_input": 1, "price_output": 1, "sharpness": 0.5}
+"""A price, but no rule for the tokens of pictures: what an image costs is unknown before it is asked about."""
+
+
+def test_all_candidates_are_asked_alike_where_prices_are_learned(models, asked):
+    """The budget holds, and each candidate is asked about as many images, although no forecast knew the cost."""
+    each = 0.00102
+    config = replace(models(first={**UNRULED, "price_input": 3}, second={**UNRULED, "own": 0.11}), max_cost=0.11)
+    found = recommend(config)
+    assert (found.stop, found.rounds[0].images) == ("budget", 20)
+    assert found.spent_usd <= 0.11
+    counts = [one.images - one.unasked for one in found.candidates]
+    assert counts[0] == counts[1] > 20
+    assert found.spent_usd == pytest.approx(counts[0] * 4 * each, rel=0.05)
+    assert len(asked()) == sum(counts)
+    again = recommend(replace(config, max_cost=0.5))
+    now, whole = usd(again.spent_usd), usd(again.spent_usd + found.spent_usd)
+    assert f"{now} USD spent now, {whole} USD with the answers stored before" in again.sentence
+
+
+def test_a_first_round_that_turns_out_too_dear_is_refused_after_a_few_images(models, asked):
+    """Four images of each candidate teach the price; the message says what they cost."""
+    config = models(one=UNRULED, two={**UNRULED, "own": 0.11})
+    with pytest.raises(ConfigError, match=r"than the budget of 0.02 USD, of which 0.008\d* were spent to learn"):
+        recommend(replace(config, max_cost=0.02))
+    assert len(asked()) == 8
+
+
+def test_the_budget_holds_for_first_questions_too(models, asked):
+    """A model that has not answered yet is taken to be as dear as the dearest answer of the others."""
+    config = models(**{f"m{at}": {**UNRULED, "own": 0.1 + at / 100} for at in range(4)})
+    with pytest.raises(ConfigError, match="The first round"):
+        recommend(replace(config, max_cost=0.0055))
+    assert len(asked()) == 5
 
 
 def test_a_limit_that_cuts_a_round_is_not_completion(models, lvlm_ad_command):
