@@ -81,9 +81,12 @@ def check_steps(recipe: Recipe, settings: Mapping[str, Any], dataset: Dataset | 
         from reproduce_regions import region_steps as check  # noqa: PLC0415 - needs no torch
     else:
         from reproduce_clip import clip_steps as check  # noqa: PLC0415 - torch takes seconds, and may not be installed
+    steps = check(recipe, model, settings, check_pictures(dataset))
+    first = next(steps)  # a mistake is reported before anything is printed
     if dataset is not None:
         yield data_step(dataset)
-    yield from check(recipe, model, settings, check_pictures(dataset))
+    yield first
+    yield from steps
     yield metrics_step()
 
 

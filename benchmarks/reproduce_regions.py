@@ -52,13 +52,13 @@ def region_steps(
     asked = str(model.preset.options.get("model", model.preset.name))
     state = "agrees" if asked == wanted["model"] else "open"
     detail = f"{asked}" if state == "agrees" else f"{asked} is asked; the paper's {wanted['model']} is retired"
-    yield Step("model", state, detail)
     sent = [resize_image(picture, (protocol.image_size, protocol.image_size)) for picture in pictures]
     # The protocol's options are those of superpixels; another division has others.
     known = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
     options = {name: value for name, value in protocol.division_options().items() if name in known}
-    yield compared("size", "pictures stretched, in grey levels", _pairs(sent, pictures, size), _ONE_LEVEL)
     regions = [divide(one, protocol.division, **options) for one in sent]
+    yield Step("model", state, detail)
+    yield compared("size", "pictures stretched, in grey levels", _pairs(sent, pictures, size), _ONE_LEVEL)
     cuts: list[tuple[Any, Any]] = [(_numbers(cut), _slic(one, wanted)) for cut, one in zip(regions, sent, strict=True)]
     yield compared("division", "numbers of the regions", cuts, 0)
     yield _picture(sent, regions, MarkStyle.of(protocol), protocol.visual, int(wanted["number_back"]))
