@@ -8,7 +8,7 @@ from lvlm_ad.site.verdicts import verdicts
 def sentences(runs, sort="image_auroc"):
     """The verdicts of the only table of runs."""
     (group,) = make_board(runs, sort).groups
-    return verdicts(Table(group, 1), {run.dir.name: run for run in runs}, sort)
+    return verdicts(Table(group, "demo", "Demo", 1), {run.dir.name: run for run in runs}, sort)
 
 
 def test_the_best_row_is_compared_with_contrast_and_winclip(make_run, make_reference_row):
