@@ -1,6 +1,7 @@
 """Draw the pictures of the documentation with the library itself: python docs/make_pictures.py [FOLDER] [--few].
 
-FOLDER is docs/images unless it is given; --few takes fewer images, to see that it works. Needs the extra ``dev``, and Chromium for the pictures of pages.
+FOLDER is docs/images unless it is given; --few takes fewer images, to see that it works. Needs the extra ``dev``, and
+Chromium for the pictures of pages.
 """
 
 from __future__ import annotations
