@@ -64,6 +64,10 @@ def _sentence(name: str, best: Entry, ranked: Sequence[Entry], sort: str) -> str
     interval = f" ({signed(ends[0])} to {signed(ends[1])})" if ends else ""
     metric = metric_title(sort).replace("Image", "image").replace("Pixel", "pixel")
     points = f"{signed(sign * (second.difference or 0.0))} points of {metric}{interval}"
+    word = "better" if sign < 0 else "worse"
     if (first.rank, second.rank) == ((1, 1), (2, 2)):
-        return f"{best.name} is {'better' if sign < 0 else 'worse'} than {name}: {points}."
+        return f"{best.name} is {word} than {name}: {points}."
+    # On few images the rule of ranks asks for more than an interval without 0.
+    if ends and not ends[0] <= 0 <= ends[1]:
+        return f"{best.name} is perhaps {word} than {name}: {points}. These images are too few to be sure."
     return f"These images cannot tell {best.name} from {name}: {points}."

@@ -35,3 +35,12 @@ def test_nothing_is_said_where_nothing_can_be_compared(make_run, make_reference_
     assert sentences([make_run("winclip", 0.9, prompt="", model={"kind": "baseline"})]) == []
     without = make_reference_row("contrast", 0.5, mean={"interval": {}})
     assert sentences([make_run("best", 0.9), without]) == []
+
+
+def test_a_row_that_the_images_nearly_separate_is_perhaps_better(make_run, make_reference_row):
+    """An interval without 0 beside the words "cannot tell" would read as a contradiction."""
+    said = [sentences([make_run("best", 0.9), make_reference_row("contrast", one / 100)])[0] for one in range(60, 90)]
+    perhaps = [one for one in said if " is perhaps better than contrast: +" in one]
+    assert perhaps
+    assert all("(+" in one and one.endswith(" These images are too few to be sure.") for one in perhaps)
+    assert all("(-" in one for one in said if one.startswith("These images cannot tell"))
