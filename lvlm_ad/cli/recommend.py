@@ -122,6 +122,6 @@ def _show(found: Recommendation, folder: Path, *, json: bool) -> None:
     if found.stop == "budget":
         console.print("The budget ended the comparison; the same command with a higher --budget continues.")
     shell.say(f"recommendation: {folder}")
-    shell.say("A model is worth its price only if it beats contrast, which costs nothing: lvlm-ad bench --model contrast")
+    shell.say("A model is worth its price only if it beats contrast, which is free: lvlm-ad bench --model contrast")
     if json:
         shell.print_json({"dir": str(folder), **found.model_dump(mode="json")})
