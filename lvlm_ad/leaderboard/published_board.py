@@ -28,7 +28,8 @@ __all__ = ["published_board"]
 
 _NOTHING_RANKED = (
     "Nothing is ranked here: the rows differ in protocol, training data and number of reference images. Images of the "
-    "web on which CLIP and chat models were pre-trained are not counted as training data, as nobody lists them."
+    "web on which CLIP and chat models were pre-trained are not counted as training data, as most of them are not "
+    "published. Trained on synthetic: anomalies that the method makes itself; expert-ad: the data set of IAD-R1."
 )
 _NO_RANK: Mapping[str, Any] = {
     "rank": None,

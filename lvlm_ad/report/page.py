@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lvlm_ad import __version__
 from lvlm_ad.compare import p_text
@@ -20,10 +21,23 @@ from lvlm_ad.report.interval_words import interval_text
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+_ADDRESS = re.compile(r"github\.com/[\w-]+/[\w-]+|arXiv (?P<paper>\d{4}\.\d{5})", re.ASCII)
+
 
 def _shown(value: Any) -> Any:
     """Return what a template writes: texts show invisible and control characters by their code."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def linked(text: str) -> Markup:
+    """Escape a text, and make links of the repositories and arXiv papers that it names."""
+
+    def link(match: re.Match[str]) -> str:
+        paper = match["paper"]
+        address = f"arxiv.org/abs/{paper}" if paper else match[0]
+        return f'<a href="https://{address}" rel="noopener noreferrer">{match[0]}</a>'
+
+    return Markup(_ADDRESS.sub(link, str(escape(visible(text)))))  # nosec B704 # noqa: S704 - escaped
 
 
 @cache
@@ -39,6 +53,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "signed": signed, "ends": interval_text, "p_value": p_text}
+    environment.filters["linked"] = linked
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     return environment
 

@@ -19,14 +19,14 @@ from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.escape import escaped, visible
 from lvlm_ad.evaluate.sources import find_sources
-from lvlm_ad.leaderboard import Board, Group, percent, signed
+from lvlm_ad.leaderboard import Board, Filters, Group, percent, published_board, signed
 from lvlm_ad.log import Progress
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report import heat
 from lvlm_ad.report.board_page import board_page, cost_plot
 from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.interval_words import interval_notes
-from lvlm_ad.report.page import render
+from lvlm_ad.report.page import linked, render
 from lvlm_ad.report.plots import save_plots
 from lvlm_ad.report.run_pages import write_comparison, write_report
 from lvlm_ad.report.run_plots import run_plots
@@ -326,7 +326,7 @@ def test_best_and_second_are_marked(leaderboard):
     assert "Accuracy against cost" not in second
 
 
-def test_reports_are_linked_where_they_are(board, leaderboard, tmp_path):
+def test_reports_arelinked_where_they_are(board, leaderboard, tmp_path):
     """From beside the runs and from another folder; a run without a report has no link."""
     assert 'href="best-run/report/index.html"' in leaderboard.read_text()
     assert "cheap-run/report" not in leaderboard.read_text()
@@ -416,6 +416,16 @@ def test_a_bench_ends_with_a_leaderboard_and_a_report(lvlm_ad_command, small_dat
     folders = [next(Path("runs").glob(f"{name}-folder-*")) for name in ("chance", "contrast")]
     done = lvlm_ad_command("compare", *folders, "--html", "page", "--no-pictures", "--json", "--resamples", 100)
     assert json.loads(done.stdout) == {"page": "page/index.html"}
+
+
+def test_sources_of_published_rows_are_links():
+    """Repositories and arXiv papers can be opened; the rest of the text stays text."""
+    page = board_page(published_board(filters=Filters(shots=0)))
+    assert '<a href="https://arxiv.org/abs/2311.02612" rel="noopener noreferrer">arXiv 2311.02612</a>' in page
+    assert ">github.com/7HHHHH/VisualAD</a>. Rows of other methods" in page
+    text = '<b>github.com/a/b</b> "arXiv 2311.02612"'
+    assert "<b>" not in str(linked(text))
+    assert "&lt;b&gt;<a href" in str(linked(text))
 
 
 @given(st.text())
