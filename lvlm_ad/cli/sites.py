@@ -38,7 +38,7 @@ def write(
 ) -> None:
     """Write a site of the runs and the studies in a folder; the other arguments are those of the command."""
     from lvlm_ad.cli.terminal import Bars
-    from lvlm_ad.presets import load_exports
+    from lvlm_ad.presets import ExportTargets, load_exports
     from lvlm_ad.site import Permissions, SiteOptions, find_studies, write_site
 
     studies, problems = find_studies(folder)
@@ -56,7 +56,7 @@ def write(
         verified=verified,
         data=data,
         permissions=Permissions.of(gallery),
-        **({} if exports is None else {"targets": load_exports(str(exports))}),
+        targets=ExportTargets() if exports is None else load_exports(str(exports)),
     )
     with Bars() as bars:
         page = write_site(runs, site, studies, options, bars)
