@@ -1,4 +1,4 @@
-"""What tests share: paths to data outside the project, small images, and a small data set."""
+"""What tests share: paths to data outside the project, small images, a small data set, an endpoint, a browser."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -432,3 +432,53 @@ def small_disk(tmp_path):
     yield place, lambda *options: mount("remount", *options)
     # Lazily: a process of the test may still have a file open there.
     subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@dataclass
+class Opened:
+    """A page in a browser, the addresses that it requested, and every error and message on the console."""
+
+    page: object
+    requested: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The system's Chromium, headless."""
+    if find_spec("playwright") is None:
+        pytest.skip("playwright is not installed here")
+    path = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+    )
+    if not path:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """A function that opens a file in a fresh browser window."""
+    contexts = []
+
+    def show(path, *, width=1280, scheme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        opened = Opened(context.new_page())
+        page = opened.page
+        page.on("request", lambda one: opened.requested.append(one.url))
+        page.on("console", lambda one: opened.complaints.append(one.text))
+        page.on("pageerror", lambda one: opened.complaints.append(str(one)))
+        page.on("dialog", lambda one: (opened.complaints.append(f"dialog {one.message}"), one.dismiss()))
+        page.goto(path.resolve().as_uri())
+        page.wait_for_load_state("networkidle")
+        return opened
+
+    yield show
+    for context in contexts:
+        context.close()

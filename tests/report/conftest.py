@@ -1,10 +1,9 @@
-"""What the tests of pages share: a run of version 0.1.0 with its images, its pages, and a browser."""
+"""What the tests of pages share: a run of version 0.1.0 with its images, and its pages."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,53 +114,3 @@ def published(kept_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("published") / "published.html"
     path.write_text(board_page(published_board([run])), encoding="utf-8")
     return path
-
-
-@dataclass
-class Opened:
-    """A page in a browser, the addresses that it requested, and every error and message on the console."""
-
-    page: object
-    requested: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """The system's Chromium, headless."""
-    if find_spec("playwright") is None:
-        pytest.skip("playwright is not installed here")
-    path = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-    )
-    if not path:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(chromium):
-    """A function that opens a file in a fresh browser window."""
-    contexts = []
-
-    def show(path, *, width=1280, scheme="light"):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        opened = Opened(context.new_page())
-        page = opened.page
-        page.on("request", lambda one: opened.requested.append(one.url))
-        page.on("console", lambda one: opened.complaints.append(one.text))
-        page.on("pageerror", lambda one: opened.complaints.append(str(one)))
-        page.on("dialog", lambda one: (opened.complaints.append(f"dialog {one.message}"), one.dismiss()))
-        page.goto(path.resolve().as_uri())
-        page.wait_for_load_state("networkidle")
-        return opened
-
-    yield show
-    for context in contexts:
-        context.close()

@@ -175,7 +175,7 @@ def test_a_long_table_opens_when_asked_and_in_print(page, open_page):
     """A table of more than 30 rows is closed until its line is chosen by keyboard; a printed page shows it."""
     shown = open_page(page).page
     summary, table = shown.locator("summary"), shown.locator("details .scroll")
-    assert summary.all_inner_texts() == ["Each map"]
+    assert summary.all_inner_texts() == ["Show all 32 rows"]
     assert not table.is_visible()
     shown.emulate_media(media="print")
     assert table.is_visible()

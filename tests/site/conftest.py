@@ -1,4 +1,4 @@
-"""What the tests of the site share: real runs of six data sets, and the browser of the tests of pages."""
+"""What the tests of the site share: real runs of six data sets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lvlm_ad.datasets.demo import make_demo
 
 TESTS = Path(__file__).parents[1]
 
-_PAGES = runpy.run_path(str(TESTS / "report" / "conftest.py"))
 _BOARDS = runpy.run_path(str(TESTS / "leaderboard" / "conftest.py"))
-chromium, open_page, make_run = _PAGES["chromium"], _PAGES["open_page"], _BOARDS["make_run"]
-make_reference_row, make_own_map = _BOARDS["make_reference_row"], _BOARDS["make_own_map"]
-"""The browser of the tests of pages, and runs of any values."""
+make_run, make_reference_row, make_own_map = (
+    _BOARDS[name] for name in ("make_run", "make_reference_row", "make_own_map")
+)
+"""Runs of any values."""
 
 
 SETS = {
