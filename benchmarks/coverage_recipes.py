@@ -252,7 +252,7 @@ def _separated(draw: np.random.Generator, values: list[float], sizes: list[Size]
         draws = [simulated.old_draws(draw, labels, scores[row], 300)["auroc"] for labels, scores in categories]
         edge = min(simulated.old_edge("auroc", *size) for size in sizes) / len(sizes)
         older.append(simulated.old_interval(float(np.mean([one.auroc for one in found])), np.mean(draws, axis=0), edge))
-    sure = int(ranks.certainly_better(ranks.auroc_rows(categories)).sum()) if ranks.z0_max(sizes) > Z else 0
+    sure = int(ranks.surely_better(ranks.auroc_rows(categories)).sum()) if ranks.z0_max(sizes) > Z else 0
     return sure, _apart(intervals), _apart(older)
 
 

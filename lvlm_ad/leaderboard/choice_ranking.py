@@ -51,7 +51,7 @@ def rank_choices(rows: Sequence[tuple[Run, Entry]], metric: str) -> tuple[list[E
     """Rank the rows of a table by an accuracy.
 
     Differences are paired: the same images, all questions of an image together. A row ranks below another only if their
-    difference is too large to be chance, by Holm's method over all pairs.
+    difference is significant by Holm's method over all pairs.
 
     Args:
         rows: runs of the same questions with their rows, best first, each with an interval of the metric.

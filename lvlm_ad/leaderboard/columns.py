@@ -168,8 +168,8 @@ INTERVALS = "A 95 % interval shows how much a value would vary with other test i
 
 RANKS = (
     "A rank of 2\N{EN DASH}4 means that the row is second, third or fourth best; these images cannot show which. One "
-    "row ranks below another only if their difference on the same images is too large to be chance, with 95 % "
-    "confidence for the whole table."
+    "row ranks below another only if the other is surely better: the 95 % interval of their difference on the same "
+    "images, corrected for all pairs of the table, excludes 0."
 )
 
 _NARROW = 0.03

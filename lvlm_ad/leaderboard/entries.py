@@ -62,7 +62,7 @@ class Entry:
             AUROC does not lie above chance, and where some images were not answered.
         difference: the metric that ranks minus that of the best row that can be ranked, at most 0; None for that row.
         difference_interval: its 95 % interval.
-        may_be_on_front: whether no ranked row is certainly better in image AUROC and costs no more; None without a
+        may_be_on_front: whether no ranked row is surely better in image AUROC and costs no more; None without a
             cost.
         front_probability: the probability that the row is on the front with other images; None without a cost, and for
             a row that is ranked alone.

@@ -18,9 +18,9 @@ from lvlm_ad.metrics.intervals import Z, class_sizes
 from lvlm_ad.metrics.ranks import (
     Rows,
     auroc_rows,
-    certainly_better,
     rank_ranges,
     resampled_rows,
+    surely_better,
     z0_max,
 )
 
@@ -77,12 +77,12 @@ def rank_rows(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) 
     if len(kept) < _PAIR:
         return [*(_alone(one.entry) for one in kept), *apart], ALONE if kept else ""
     by_auroc = _auroc_rows(kept)
-    better = None if by_auroc is None else certainly_better(by_auroc)
+    better = None if by_auroc is None else surely_better(by_auroc)
     entries = _on_front([one.entry for one in kept], kept, by_auroc, better)
     by_sort = by_auroc
     if sort != "image_auroc":
         by_sort = _resampled_rows(kept, sort)
-        better = certainly_better(by_sort)
+        better = surely_better(by_sort)
     if by_sort is None or better is None:
         return [*entries, *apart], TOO_FEW
     entries = _differences(entries, by_sort, sort)
@@ -181,7 +181,7 @@ def _differences(entries: Sequence[Entry], rows: Rows, metric: str) -> list[Entr
 def _on_front(
     entries: Sequence[Entry], kept: Sequence[_Candidate], rows: Rows | None, better: NDArray[np.bool_] | None
 ) -> list[Entry]:
-    """Say which rows may be on the front of image AUROC over cost: no row is certainly better and costs no more.
+    """Say which rows may be on the front of image AUROC over cost: no row is surely better and costs no more.
 
     Costs are compared image by image, with Student's interval of the mean difference.
     """

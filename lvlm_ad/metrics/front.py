@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.metrics.intervals import Interval
 
-__all__ = ["certainly_dominated", "front", "front_probability", "possible_front", "step_curve", "usd_per_point"]
+__all__ = ["front", "front_probability", "possible_front", "step_curve", "surely_dominated", "usd_per_point"]
 
 CHANCE = 0.5
 """The image AUROC of a guess."""
@@ -101,7 +101,7 @@ def possible_front(better: NDArray[np.bool_], costs: ArrayLike) -> list[bool | N
     paired differences, lies at or below 0, or if every image costs the same.
 
     Args:
-        better: bool ``(J, J)``, whether row i is surely better than row j, see ``ranks.certainly_better``.
+        better: bool ``(J, J)``, whether row i is surely better than row j, see ``ranks.surely_better``.
         costs: ``(J, n)``, of each row and image, the same images for all; NaN where unknown.
 
     Returns:
@@ -119,14 +119,14 @@ def possible_front(better: NDArray[np.bool_], costs: ArrayLike) -> list[bool | N
     if n > 1:  # the costs of one image say nothing about others
         deviations = (table[known] - means[:, None]) / math.sqrt(n * (n - 1))
         differences = difference_and_variance(means, deviations)
-        dominated = certainly_dominated(better[np.ix_(known, known)], *differences, float(stdtrit(n - 1, 0.975)))
+        dominated = surely_dominated(better[np.ix_(known, known)], *differences, float(stdtrit(n - 1, 0.975)))
     result: list[bool | None] = [None] * len(table)
     for at, is_dominated in zip(known, dominated, strict=True):
         result[at] = not is_dominated
     return result
 
 
-def certainly_dominated(
+def surely_dominated(
     better: NDArray[np.bool_], difference: NDArray[Any], variance: NDArray[Any], quantile: float
 ) -> NDArray[np.bool_]:
     """Return for each row whether some row is surely better and, by the interval of their costs, costs no more.
@@ -142,7 +142,7 @@ def certainly_dominated(
 
     Example:
         >>> better, variance = np.array([[False, True], [False, False]]), np.full((2, 2), 0.01)
-        >>> [certainly_dominated(better, np.array([[0, -d], [d, 0]]), variance, 1.96).tolist() for d in (0.1, 0.3)]
+        >>> [surely_dominated(better, np.array([[0, -d], [d, 0]]), variance, 1.96).tolist() for d in (0.1, 0.3)]
         [[False, False], [False, True]]
     """
     costs_no_more = difference + quantile * np.sqrt(variance) <= 0

@@ -29,13 +29,13 @@ __all__ = [
     "Rows",
     "auroc_rows",
     "better_than",
-    "certainly_better",
     "compare_pairs",
     "critical_value",
     "difference_and_variance",
     "max_t_critical",
     "rank_ranges",
     "resampled_rows",
+    "surely_better",
     "z0_max",
 ]
 
@@ -251,7 +251,7 @@ def critical_value(rows: Rows, variance: NDArray[np.float64]) -> float:
     return float(max_t_critical(rows.draws, variance) * widened)
 
 
-def certainly_better(rows: Rows) -> NDArray[np.bool_]:
+def surely_better(rows: Rows) -> NDArray[np.bool_]:
     """Return for every pair whether row i is surely better than row j, bool ``(J, J)``.
 
     The probability that any two equal rows are separated is at most 5 %. Once pairs are separated, the others need

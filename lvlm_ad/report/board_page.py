@@ -192,7 +192,7 @@ def cost_plot(entries: Sequence[Entry], name: str = "cost", *, narrow: bool = Fa
     """Draw image AUROC over the cost of an image, with the front of the ranked rows as observed, and as it may be.
 
     A line joins the observed front: rows that no other row beats in one without being beaten in the other. A point is
-    filled where a row may be on the front, grey where another row is certainly better and costs no more, and hollow
+    filled where a row may be on the front, grey where another row is surely better and costs no more, and hollow
     where a row is not ranked. Reference rows are lines. A row without any usable answer is left out, as its AUROC says
     nothing. None if no row costs anything.
     """
@@ -329,4 +329,4 @@ def _place_in_words(row: Entry, *, on_front: bool) -> str:
         return " (not ranked)"
     if on_front:
         return " (on the front)"
-    return " (certainly not on the front)" if row.may_be_on_front is False else " (may be on the front)"
+    return " (surely not on the front)" if row.may_be_on_front is False else " (may be on the front)"

@@ -14,7 +14,7 @@ from lvlm_ad.metrics.differences import mean_auroc_difference, resampled_differe
 from lvlm_ad.metrics.estimates import estimate_category, estimate_mean
 from lvlm_ad.metrics.groups import numbers_of_parts
 from lvlm_ad.metrics.histograms import ScoreHistograms
-from lvlm_ad.metrics.ranks import auroc_rows, certainly_better, resampled_rows
+from lvlm_ad.metrics.ranks import auroc_rows, resampled_rows, surely_better
 from lvlm_ad.studies.record import Number
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Compared:
     Attributes:
         columns: the conditions that have the metric.
         values: float64 ``(J,)``, the mean of the metric over categories.
-        better: bool ``(J, J)``, whether row i is surely better than row j; see ``certainly_better``.
+        better: bool ``(J, J)``, whether row i is surely better than row j; see ``surely_better``.
         draws: float64 ``(R, J)``, the metric in R bootstrap samples of the images, which all rows share; None: too few
             images.
     """
@@ -190,7 +190,7 @@ class Quality:
         if rows is None:
             return Compared(columns, values, better, None)
         if len(columns) > 1:
-            better = certainly_better(rows)
+            better = surely_better(rows)
         # Conditions with the same scores have the same samples, up to rounding.
         draws = np.round(values[:, None] + rows.draws.astype(np.float64), _ROUNDING).T
         return Compared(columns, values, better, draws)

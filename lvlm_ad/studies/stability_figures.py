@@ -13,7 +13,6 @@ from lvlm_ad.studies.stability_levels import FACTORS
 from lvlm_ad.studies.stability_record import (
     AurocNoise,
     FactorFigures,
-    LevelFigures,
     PositionFigures,
     StabilityFigures,
 )
@@ -95,14 +94,12 @@ def _noise(readings: Readings, repeated: list[int], factors: Sequence[FactorFigu
     sd = asking_sd(readings, repeated, seed)
     asking = asking_difference(sd)
     changes = [
-        (abs(level.auroc_change), f"{one.factor} ({level.level})", _excludes_zero(level))
+        (abs(level.auroc_change), f"{one.factor} ({level.level})")
         for one in factors
         for level in one.levels
         if level.auroc_change is not None
     ]
-    proven = [one for one in changes if one[2] and one[0] > (asking or 0.0)]
-    largest, words, _ = max(changes, default=(None, "", False))
-    surest, where, _ = max(proven, default=(None, "", False))
+    largest, words = max(changes, default=(None, ""))
     ends = readings.runs[0].metrics["mean"].get("interval", {}).get("image_auroc")
     return AurocNoise(
         asking_sd=sd,
@@ -110,11 +107,4 @@ def _noise(readings: Readings, repeated: list[int], factors: Sequence[FactorFigu
         sampling=(ends[1] - ends[0]) / 2 if ends else None,
         factor=largest,
         level=words,
-        proven=surest,
-        proven_level=where,
     )
-
-
-def _excludes_zero(level: LevelFigures) -> bool:
-    ends = None if level.auroc_difference is None else level.auroc_difference.interval
-    return ends is not None and (ends[0] > 0 or ends[1] < 0)

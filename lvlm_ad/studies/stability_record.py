@@ -99,11 +99,6 @@ class AurocNoise(Record):
     """The largest change against the base at a level of any factor; it includes the noise of asking again."""
     level: str = ""
     """That level, in words."""
-    proven: Fraction | None = None
-    """The largest change whose own 95 % interval excludes 0 and which asking again does not explain; None: no such. Not
-    corrected for the number of levels: the verdict uses the intervals of all levels together."""
-    proven_level: str = ""
-    """The level of that change, in words."""
 
 
 class LevelFigures(Record):

@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from lvlm_ad.metrics.front import (
-    certainly_dominated,
     front,
     front_probability,
     possible_front,
     step_curve,
+    surely_dominated,
     usd_per_point,
 )
 
@@ -33,7 +33,7 @@ def test_only_what_is_better_for_sure_and_never_dearer_dominates_for_sure():
     costs, spread = np.array([1.0, 1.1, 1.0]), np.array([0.0, 0.2, 0.0])
     difference = np.subtract.outer(costs, costs)
     variance = np.add.outer(spread, spread) ** 2
-    assert certainly_dominated(better, difference, variance, 1.96).tolist() == [False, False, True]
+    assert surely_dominated(better, difference, variance, 1.96).tolist() == [False, False, True]
 
 
 def test_rows_of_one_price_share_the_front_where_they_are_equal():

@@ -18,7 +18,7 @@ def drawn(rows, labels=LABELS, strength=1.0, seed=0):
 
 def ranges(categories):
     """The rank ranges of rows by their image AUROC."""
-    return ranks.rank_ranges(ranks.certainly_better(ranks.auroc_rows(categories))).tolist()
+    return ranks.rank_ranges(ranks.surely_better(ranks.auroc_rows(categories))).tolist()
 
 
 def test_independent_rows_have_the_quantile_of_the_studentised_range():
@@ -60,9 +60,7 @@ def test_perfect_and_worst_rows_are_told_apart_only_on_enough_images():
 def test_equal_rows_are_seldom_told_apart():
     """Eight rows of the same true AUROC: at most 5 % of tables separate any two of them."""
     tables = 60
-    wrong = sum(
-        ranks.certainly_better(ranks.auroc_rows([(LABELS, drawn(8, seed=seed))])).any() for seed in range(tables)
-    )
+    wrong = sum(ranks.surely_better(ranks.auroc_rows([(LABELS, drawn(8, seed=seed))])).any() for seed in range(tables))
     assert wrong <= 4
 
 
@@ -89,7 +87,7 @@ def test_lowering_the_critical_value_finds_more_and_loses_nothing():
     rows = ranks.auroc_rows([(LABELS, drawn(8, strength=strengths, seed=seed)) for seed in range(50, 56)])
     pairs = ranks.compare_pairs(rows)
     first = ranks.better_than(pairs, ranks.critical_value(rows, pairs.variance))
-    found = ranks.certainly_better(rows)
+    found = ranks.surely_better(rows)
     assert (first <= found).all()
     assert found.sum() > first.sum() > 0
 

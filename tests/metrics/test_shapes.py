@@ -154,7 +154,7 @@ def test_a_mean_over_categories_is_surer_than_each():
 
 
 def test_a_difference_on_the_same_images_is_surer_than_on_others():
-    """Two methods whose IoUs go together differ more certainly than the same IoUs in another order."""
+    """Two methods whose IoUs go together differ more surely than the same IoUs in another order."""
     rng = np.random.default_rng(1)
     ious = rng.random(40)
     ours, theirs, shuffled = (

@@ -369,13 +369,23 @@ def test_the_front_is_of_ranked_rows(board, make_entry):
 
 
 def test_a_plot_says_what_may_be_on_the_front(make_entry):
-    """A dearer row of equal AUROC is off the observed front; it is grey only if another is certainly better."""
+    """A dearer row of equal AUROC is off the observed front; it is grey only if another is surely better."""
     rows = [make_entry("cheap", 0.8, usd_per_image=0.01), make_entry("dear", 0.8, usd_per_image=0.02)]
     rows.append(make_entry("beaten", 0.5, usd_per_image=0.02, may_be_on_front=False))
     plot = cost_plot(rows)
-    for words in ("cheap (on the front)", "dear (may be on the front)", "beaten (certainly not on the front)"):
+    for words in ("cheap (on the front)", "dear (may be on the front)", "beaten (surely not on the front)"):
         assert words in plot.alt
     assert cost_plot(rows[:2]).svg.count("--muted") < plot.svg.count("--muted")
+
+
+def test_a_board_says_what_surely_means(make_entry):
+    """Below the plot, and where ranks are explained: the interval of the difference excludes 0."""
+    rows = [make_entry("good", 0.9, rank=(1, 1), usd_per_image=0.01), make_entry("bad", 0.5, rank=(2, 2))]
+    group = Group("title", {"dataset": "demo", "categories": ["a"]}, tuple(rows))
+    page = html.unescape(board_page(Board((group,))))
+    assert "surely better: the 95 % interval of their difference on the same images, corrected for all pairs" in page
+    assert "surely more accurate (the 95 % interval of the difference excludes 0)" in page
+    assert "certainly" not in page
 
 
 @pytest.mark.parametrize("name", ["\u6a21\u578b", "\u05de\u05d5\u05d3\u05dc", "\U0001f916 $x$", "\u202ea\x1b"])
