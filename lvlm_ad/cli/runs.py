@@ -54,7 +54,7 @@ def leaderboard(
         str,
         typer.Option(
             metavar="NAME",
-            help="Table by lighting, view, kind or size: rows are models; not as tex.",
+            help="Table of models by lighting, view, kind or size; not as tex.",
             show_default=False,
         ),
     ] = "",

@@ -1,4 +1,4 @@
-"""Tables of a metric by groups of images: rows are models, columns lightings, views, or kinds or sizes of defects."""
+"""Tables of a metric by groups of images, such as lightings, views, or kinds or sizes of defects, and by models."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import Run
 
 __all__ = ["GROUP_FORMATS", "GroupCell", "GroupTable", "group_tables", "metrics_by_group"]
+
+_MOST_COLUMNS = 8
+"""Groups that have a column each; more groups have a row each, so that no page and no terminal is too narrow."""
 
 _HEADS = "table by model group metric n n_good value low high run"
 
@@ -50,7 +53,7 @@ class GroupTable:
         title: the conditions in words.
         by: what groups the images, such as "lighting".
         metric: what a cell shows.
-        groups: the columns.
+        groups: the groups.
         rows: model and run folder, and a cell for each group; None where the run has no such group.
     """
 
@@ -62,12 +65,26 @@ class GroupTable:
 
     @property
     def heads(self) -> list[str]:
-        """The headings: what the cells show, then the groups."""
-        return [f"{self.metric.head} by {self.by}", *self.groups]
+        """The headings of what is shown: what the cells show, then the groups, or the models if groups are rows."""
+        columns = [name for name, *_ in self.rows] if self.groups_are_rows else self.groups
+        return [f"{self.metric.head} by {self.by}", *columns]
+
+    @property
+    def groups_are_rows(self) -> bool:
+        """Whether groups are shown as rows and models as columns: where groups are many, and more than models."""
+        return len(self.groups) > max(_MOST_COLUMNS, len(self.rows))
+
+    @property
+    def shown(self) -> list[tuple[str, str, tuple[GroupCell | None, ...]]]:
+        """The rows as they are shown: model and run folder, or a group and "", and the cells."""
+        if not self.groups_are_rows:
+            return list(self.rows)
+        columns = zip(*(cells for *_, cells in self.rows), strict=True)
+        return [(name, "", cells) for name, cells in zip(self.groups, columns, strict=True)]
 
     def texts(self) -> list[list[str]]:
-        """Return the rows' texts: the model, and a value for each group."""
-        return [[name, *("" if cell is None else cell.text for cell in cells)] for name, _, cells in self.rows]
+        """Return the texts of the rows as they are shown: the name, and a value for each column."""
+        return [[name, *("" if cell is None else cell.text for cell in cells)] for name, _, cells in self.shown]
 
     def notes(self) -> list[str]:
         """Return the sentences below the table."""
@@ -166,7 +183,7 @@ def markdown(tables: Sequence[GroupTable]) -> str:
             f"### {escape.markdown(table.title)}",
             "",
             escape.markdown_row(map(escape.markdown, table.heads)),
-            escape.markdown_row(["---", *["---:"] * len(table.groups)]),
+            escape.markdown_row(["---", *["---:"] * (len(table.heads) - 1)]),
             *(escape.markdown_row(map(escape.markdown, row)) for row in table.texts()),
             "",
             escape.markdown(" ".join(table.notes())),

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
+from lvlm_ad.cli.group_tables import group_tables_text
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.leaderboard import GROUP_FORMATS, group_tables, make_board, metrics_by_group
 from lvlm_ad.report.group_page import group_page
@@ -43,6 +45,37 @@ def test_kinds_are_named_with_their_category(runs):
     (table,) = group_tables(make_board(runs), runs, "kind", metrics_by_group("image_auroc"))
     assert table.groups == ("dent (a)", "hole (a)")
     assert table.texts()[0] == ["a", "50.0", "25.0"]
+
+
+@pytest.fixture
+def many_kinds(runs):
+    """A table of two models by twelve kinds of defect."""
+    for run in runs:
+        kinds = {f"scratch_number_{at}": entry(0.05 * at, (0.0, 1.0), name="image_auroc") for at in range(12)}
+        run.metrics["kinds"] = {"a_long_category": kinds}
+    (table,) = group_tables(make_board(runs), runs, "kind", metrics_by_group("image_auroc"))
+    return table
+
+
+def test_many_groups_are_rows(many_kinds):
+    """Twelve kinds would make a page too wide: each is a row, and models are columns, in every format."""
+    assert many_kinds.heads == ["I-AUROC by kind", "a", "b"]
+    value = "5.0 (0\N{EN DASH}100)"
+    assert many_kinds.texts()[1] == ["scratch_number_1 (a_long_category)", value, value]
+    assert f"| scratch\\_number\\_1 (a\\_long\\_category) | {value} | {value} |" in GROUP_FORMATS["md"]([many_kinds])
+    assert len(json.loads(GROUP_FORMATS["json"]([many_kinds]))["values"]) == 24
+
+
+@pytest.mark.parametrize("width", [48, 80])
+def test_a_narrow_terminal_breaks_no_word(many_kinds, width):
+    """Columns without room stand in a block below, with the names of the rows; no heading and no value is broken."""
+    wide = replace(many_kinds, rows=tuple((f"model-{at}-of-eight", "", many_kinds.rows[0][2]) for at in range(8)))
+    lines = group_tables_text([wide], width).splitlines()
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    assert [word for word in words if word.startswith("model-")] == [f"model-{at}-of-eight" for at in range(8)]
+    assert words.count("(0\N{EN DASH}100)") == 8 * 12
+    assert words.count("I-AUROC") > 1
 
 
 def test_every_format_has_the_values(runs):
