@@ -13,7 +13,7 @@ from lvlm_ad.cli import shell
 from lvlm_ad.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.runs import Run
@@ -122,9 +122,8 @@ def bench(
     with ExitStack() as stack:
         workers = stack.enter_context(closing(Workers()))
         # A new folder holds no divisions, so the worker processes that divide start while this one imports the rest.
-        # A grid is cut sooner than a process starts.
-        named = [division, *(value for key, _, value in (one.partition("=") for one in settings) if key == "division")]
-        if not (out / "cache.sqlite").exists() and engine == "local" and named[-1] in {None, "superpixel"}:
+        needed = cuts_superpixels(method, division, settings, reference_rows=reference_rows if frame is None else frame)
+        if needed and not (out / "cache.sqlite").exists() and engine == "local":
             workers.start("lvlm_ad.metrics.cut", "skimage.segmentation:slic")
 
         from lvlm_ad import evaluate
@@ -155,6 +154,25 @@ def bench(
     if missing:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
     return None
+
+
+def cuts_superpixels(method: str, division: str | None, settings: Sequence[str], *, reference_rows: bool) -> bool:
+    """Whether a bench surely divides images into superpixels; a grid is cut sooner than a process starts.
+
+    Only the method "regions" and reference rows need regions, so that "boxes" without reference rows divides nothing.
+
+    Example:
+        >>> cuts_superpixels("boxes", None, [], reference_rows=True)
+        True
+        >>> cuts_superpixels("boxes", None, [], reference_rows=False)
+        False
+        >>> cuts_superpixels("regions", None, ["division=grid"], reference_rows=True)
+        False
+    """
+    if method != "regions" and not reference_rows:
+        return False
+    named = [division, *(value for key, _, value in (one.partition("=") for one in settings) if key == "division")]
+    return named[-1] in {None, "superpixel"}
 
 
 def _trackers(names: list[str], *, images: bool) -> Mapping[str, Tracker]:

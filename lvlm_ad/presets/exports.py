@@ -52,7 +52,7 @@ class ExportTargets(Preset):
     site_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
     """Address of the site's folder. With it, the feed of new runs has links."""
     source_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
-    """Address at which the runs can be read."""
+    """Address at which the runs can be read, such as that of a repository. The page on how to submit a run links it."""
     source_name: str = ""
     """What a link to that address is called."""
     datasets: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")], DatasetTargets] = Field(

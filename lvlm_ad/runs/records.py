@@ -125,13 +125,17 @@ class DatasetRecord(_Record):
         return values
 
     @property
-    def summary(self) -> str:
-        """What was measured, such as "mvtec (part): 10 images, 2 categories"."""
+    def images(self) -> str:
+        """How many images, such as "10 images, 2 categories"."""
         several = len(self.categories) > 1
         categories = f", {len(self.categories)} categories" if several else f" of {self.categories[0]}"
-        images = f"{self.n_images} image{'' if self.n_images == 1 else 's'}"
+        return f"{self.n_images} image{'' if self.n_images == 1 else 's'}{categories}"
+
+    @property
+    def summary(self) -> str:
+        """What was measured, such as "mvtec (part): 10 images, 2 categories"."""
         split = f", split {self.split}" if self.split else ""
-        return f"{self.name}{split}{'' if self.whole else ' (part)'}: {images}{categories}"
+        return f"{self.name}{split}{'' if self.whole else ' (part)'}: {self.images}"
 
 
 class DivisionRecord(_Record):

@@ -91,7 +91,8 @@ def write_site(
     contents = Contents(runs, board, published, studies, options.columns, options.verified, options.data)
     pages = {run.dir.name: contents.model_pages.get(model_title(run.manifest), "") for run in runs}
     feeds = feed_files(board, published, runs, options.targets.site_url, pages)
-    contents = replace(contents, downloads={**feeds, **export_files(board, runs, options.targets)})
+    downloads = {**feeds, **export_files(board, runs, options.targets)}
+    contents = replace(contents, downloads=downloads, targets=options.targets)
     with ExitStack() as stack:
         files = site_files(contents, Galleries(options.permissions, options.data, progress, stack), progress)
     for path in write_files(folder, files):

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.leaderboard import COLUMNS, model_title
+from lvlm_ad.presets import ExportTargets
 from lvlm_ad.runs import folder_of
 from lvlm_ad.site.image_sets import image_sets
 from lvlm_ad.site.slugs import slugs
@@ -69,6 +70,7 @@ class Contents:
         verified: whether the runs were verified.
         data: the data sets that they were compared with.
         downloads: path in the site -> text of feeds and exports.
+        targets: what the owner states about the site.
     """
 
     runs: Sequence[Run]
@@ -79,6 +81,7 @@ class Contents:
     verified: bool = False
     data: DataFolders = None
     downloads: Mapping[str, str] = field(default_factory=dict)
+    targets: ExportTargets = field(default_factory=ExportTargets)
 
     @cached_property
     def tables(self) -> dict[str, list[Table]]:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.leaderboard import percent, usd
 from lvlm_ad.leaderboard.choice_values import ACCURACY
+from lvlm_ad.presets.published import NOTHING
 from lvlm_ad.report.interval_words import interval_text
 from lvlm_ad.report.page import render
 from lvlm_ad.runs import metric_title
+from lvlm_ad.site.image_sets import dataset_title
 from lvlm_ad.site.verdicts import compared_rows, verdicts
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Entry, Group
+    from lvlm_ad.runs.records import DatasetRecord
     from lvlm_ad.site.contents import Contents, ModelRow, Table
 
 __all__ = ["index_page", "price_range"]
@@ -22,6 +25,9 @@ _BEST = 3
 """Rows on a data set's card."""
 
 _KINDS = {"backend": "chat model", "baseline": "other method", "maps": "maps from files"}
+
+_TRAINED = {"synthetic": "synthetic anomalies", "expert-ad": "Expert-AD, the data set of IAD-R1"}
+"""Training data that ``bench`` cannot read -> its name in sentences."""
 
 _ABOUT = {
     "feeds/leaderboard.json": "every table, with notes and values by category",
@@ -93,7 +99,7 @@ def _card(contents: Contents, table: Table) -> dict[str, Any]:
     return {
         "title": table.title,
         "link": contents.dataset_pages[table.images],
-        "summary": first.summary,
+        "summary": _measured(first),
         "n_runs": len(runs),
         "n_tables": len(contents.tables[table.images]),
         "metric": "Accuracy" if sort == ACCURACY else metric_title(sort),
@@ -103,6 +109,12 @@ def _card(contents: Contents, table: Table) -> dict[str, Any]:
         "verdicts": [] if sort == ACCURACY else verdicts(table, contents.by_folder, sort, verified=contents.verified),
         "published": published,
     }
+
+
+def _measured(dataset: DatasetRecord) -> str:
+    """Say which images were measured; the name of the data set stands above."""
+    split = f", split {dataset.split}" if dataset.split else ""
+    return f"{dataset.images}{split}{'' if dataset.whole else '; a part of the test images'}"
 
 
 def _bar(contents: Contents, entry: Entry, sort: str, low: float) -> dict[str, Any]:
@@ -146,6 +158,16 @@ def _best_first(model: dict[str, Any]) -> tuple[Any, ...]:
     return model["kind"] == "reference", cells, model["name"].lower()
 
 
+def _training(names: str) -> str:
+    """Name training data as sentences do; empty for none.
+
+    Example:
+        >>> _training("synthetic"), _training("mvtec, visa"), _training("nothing")
+        ('synthetic anomalies', 'MVTec AD, VisA', '')
+    """
+    return ", ".join(_TRAINED.get(name) or dataset_title(name) for name in names.split(", ") if name != NOTHING)
+
+
 def _published(group: Group, number: int) -> dict[str, Any]:
     rows = [entry for entry in group.entries if entry.kind == "published"]
     metric = next(
@@ -163,6 +185,7 @@ def _published(group: Group, number: int) -> dict[str, Any]:
         "number": number,
         "n_rows": len(rows),
         "best": best,
+        "trained_on": "" if best is None else _training(best.conditions["trained_on"]),
         "metric": "balanced accuracy" if metric == "balanced_accuracy" else metric_title(metric),
         "value": None if best is None else best.metrics[metric],
     }

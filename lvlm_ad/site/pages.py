@@ -66,6 +66,8 @@ def submit_page(contents: Contents) -> str:
         title="How to submit a run",
         n_runs=len(contents.runs),
         verified=contents.verified_in_words(contents.tables),
+        source_url=contents.targets.source_url,
+        source_name=contents.targets.source_name,
         **contents.page_values("submit.html", ""),
     )
 

@@ -144,6 +144,30 @@ def test_the_same_runs_give_the_same_bytes(thirty_runs, site, tmp_path):
     assert content_of(site) == before
 
 
+def test_the_page_on_submission_links_the_repository_of_the_runs(thirty_runs, site, tmp_path):
+    """By the address and name in the file of exports; without them there is no link, but what to send and to whom."""
+    targets = ExportTargets(source_url="https://example.org/runs?a=1&b=<2>", source_name="Our <runs>")
+    own = write_site(thirty_runs[:3], tmp_path / "own", options=SiteOptions(targets=targets)).parent
+    pages = {name: Page((folder / "submit.html").read_text()) for name, folder in (("own", own), ("plain", site))}
+    assert "https://example.org/runs?a=1&b=<2>" in pages["own"].links
+    texts = {name: re.sub(r"\s+", " ", " ".join(page.text)) for name, page in pages.items()}
+    assert "pull request that adds the run's folder to the runs of this site: Our <runs> ." in texts["own"]
+    assert "Send the run's folder to whoever publishes this site." in texts["plain"]
+    assert not [link for link in pages["plain"].links if "://" in link]
+
+
+def test_the_first_page_has_words_for_data_sets_and_training_data(site):
+    """No names of the program stand on it; the feeds keep them."""
+    text = re.sub(r"\s+", " ", " ".join(pages_of(site)["index.html"].text))
+    assert "trained on synthetic anomalies" in text
+    assert "trained on Expert-AD, the data set of IAD-R1" in text
+    assert "MVTec AD 80 images, 2 categories " in text
+    assert "VisA 80 images, 2 categories; a part of the test images" in text
+    assert not re.search(r"expert-ad|mvtec|trained on (visa|synthetic\b(?! anomalies))", text)
+    feed = (site / "feeds" / "published.json").read_text()
+    assert {"expert-ad", "synthetic", "mvtec"} <= set(re.findall(r'"trained_on": "([^"]+)"', feed))
+
+
 class Notes(Progress):
     """Keeps notes."""
 
