@@ -224,10 +224,11 @@ def _show_board(runs: list[Run], out: Path) -> None:
     from lvlm_ad.files import write_file
     from lvlm_ad.leaderboard import FORMATS, make_board, writable
     from lvlm_ad.report.board_page import board_page
-    from lvlm_ad.runs import measured_runs, read_runs
+    from lvlm_ad.runs import UNREADABLE, left_out_notes, measured_runs, read_runs, run_folders
 
     fingerprint = runs[0].manifest.dataset.fingerprint
     all_runs, damaged = read_runs(out)
+    left_out = left_out_notes(run_folders(out), all_runs, UNREADABLE)
     all_runs, without = measured_runs(all_runs)
     all_runs, problems = writable(all_runs)
     for problem in damaged + without + problems:
@@ -240,7 +241,7 @@ def _show_board(runs: list[Run], out: Path) -> None:
             shell.say(line)
     board = make_board(all_runs)
     write_file(out / "leaderboard.md", FORMATS["md"](board))
-    write_file(out / "leaderboard.html", board_page(board, out))
+    write_file(out / "leaderboard.html", board_page(board, out, left_out=left_out))
     for run in runs:
         shell.say(f"{run.manifest.row_name}: {run.dir}")
     shell.say(f"leaderboard: {out / 'leaderboard.html'}")

@@ -19,9 +19,19 @@ Format = StrEnum("Format", ["table", "md", "csv", "json", "tex", "html"])
 
 
 def write(
-    board: Board, columns: Sequence[Column], folder: Path, form: Format, output: Path | None, *, link: bool
+    board: Board,
+    columns: Sequence[Column],
+    folder: Path,
+    form: Format,
+    output: Path | None,
+    *,
+    link: bool,
+    left_out: Sequence[str] = (),
 ) -> None:
-    """Write a leaderboard to a file or to stdout; without ``link`` a page does not lead to the runs' own pages."""
+    """Write a leaderboard to a file or to stdout.
+
+    Without ``link`` a page does not lead to the runs' own pages. ``left_out`` says on a page which runs are not shown.
+    """
     from rich.console import Console
 
     from lvlm_ad.cli.terminal import print_board
@@ -33,7 +43,8 @@ def write(
         output.parent.mkdir(parents=True, exist_ok=True)
     if form is Format.html:
         path = output or folder / "leaderboard.html"
-        write_file(path, board_page(board, folder if link else None, path.parent, columns), through=output is not None)
+        page = board_page(board, folder if link else None, path.parent, columns, left_out)
+        write_file(path, page, through=output is not None)
         shell.say(f"leaderboard: {path}")
     elif form is not Format.table:
         write_text(FORMATS[form.value](board, columns), output)
@@ -48,13 +59,18 @@ def write_published(folder: Path, sort: str, filters: Filters, columns: str, for
     """Write published results, with the runs of a folder beside them if there is one."""
     from lvlm_ad.errors import RunError
     from lvlm_ad.leaderboard import chosen_published, published_board, writable
-    from lvlm_ad.runs import measured_runs, read_runs
+    from lvlm_ad.runs import UNREADABLE, left_out_notes, measured_runs, read_runs, run_folders
 
     chosen = chosen_published(columns)
     # Published results need no run; only a folder that was named must be there.
     absent = folder == Path("runs") and not folder.is_dir()
-    runs, problems = ([], []) if absent else read_runs(folder)
-    runs, without = measured_runs(runs)
+    if not (absent or folder.exists()):
+        raise RunError(
+            f"There is no folder {folder}. Published results need none: 'lvlm-ad leaderboard --published' shows them, "
+            "with the runs in the folder runs beside them if there is one."
+        )
+    found, problems = ([], []) if absent else read_runs(folder)
+    runs, without = measured_runs(found)
     runs, wrong = writable(runs)
     for problem in (*problems, *without, *wrong):
         shell.say(f"left out: {problem}")
@@ -63,7 +79,8 @@ def write_published(folder: Path, sort: str, filters: Filters, columns: str, for
         raise RunError("No published row has all these conditions; leave out --trained-on, --shots or --protocol.")
     if form is Format.html and output is None:
         output = Path("published.html")
-    write(board, chosen, folder, form, output, link=not absent)
+    left_out = [] if absent else left_out_notes(run_folders(folder), found, UNREADABLE)
+    write(board, chosen, folder, form, output, link=not absent, left_out=left_out)
 
 
 def write_by_category(

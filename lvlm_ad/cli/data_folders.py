@@ -1,4 +1,4 @@
-"""``--data`` of ``lvlm-ad leaderboard``: the folder of one data set, or the folders of several by name."""
+"""``--data`` of ``lvlm-ad leaderboard``: the folder of one data set, or the folders of several by their names."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ __all__ = ["data_folders"]
 def data_folders(values: Sequence[str]) -> DataFolders:
     """Read ``NAME=PATH`` for each data set, or one ``PATH``; nothing: None.
 
+    A name may occur several times: sets of own images are all read as "folder".
+
     What stands before the first ``=`` is a name, unless it is a place itself: ``./a=b`` is a path.
 
     Raises:
-        ConfigError: there is no data set of a name, or no folder; a name is given twice, or with a path without a name.
+        ConfigError: there is no data set of a name, or no folder; a name is given with a path without a name.
 
     Example:
-        >>> data_folders(["./size=96"]) == Path("size=96"), data_folders(["demo=new"]) == {"demo": Path("new")}
+        >>> data_folders(["./size=96"]) == Path("size=96"), data_folders(["demo=new"]) == {"demo": [Path("new")]}
         (True, True)
     """
     from lvlm_ad.errors import ConfigError
 
-    folders: dict[str, Path] = {}
+    folders: dict[str, list[Path]] = {}
     plain = [value for value in values if not _is_named(value)]
     if plain and len(values) > 1:
         raise ConfigError(
@@ -37,9 +39,7 @@ def data_folders(values: Sequence[str]) -> DataFolders:
         return Path(plain[0])
     for value in values:
         name, _, path = value.partition("=")
-        if name in folders:
-            raise ConfigError(f"--data gives the data set {name!r} twice: {str(folders[name])!r:.80} and {path!r:.80}.")
-        folders[name] = _folder(name, path)
+        folders.setdefault(name, []).append(_folder(name, path))
     return folders or None
 
 

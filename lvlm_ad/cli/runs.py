@@ -170,9 +170,20 @@ def leaderboard(
     choose = metrics_by_model if by_model else metrics_by_category if by_category else chosen_columns
     choose = metrics_by_group if by_group else choose
     chosen = choose(columns)
-    runs, problems = _shown_runs(folder, folders, verify=verify, may_be_none=site is not None)
+    runs, problems, left_out = _shown_runs(folder, folders, verify=verify, may_be_none=site is not None)
     if site is not None:
-        sites.write(runs, folder, site, sort, chosen, verified=verify, data=folders, gallery=gallery, exports=exports)
+        sites.write(
+            runs,
+            folder,
+            site,
+            sort,
+            chosen,
+            verified=verify,
+            data=folders,
+            gallery=gallery,
+            exports=exports,
+            left_out=left_out,
+        )
         raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
     runs = filters.checked_runs(runs)
     if by_model:
@@ -187,7 +198,7 @@ def leaderboard(
         boards.write_by_category(board, chosen, form, output, reference_rows=reference_rows)
     else:
         # Runs that need verification may be a stranger's, and so may their pages.
-        boards.write(board, chosen, folder, form, output, link=not verify)
+        boards.write(board, chosen, folder, form, output, link=not verify, left_out=left_out)
     if figures is not None:
         boards.write_figures(board, figures, reference_rows=reference_rows)
     if verify and problems:
@@ -203,10 +214,13 @@ def _check_clashes(clashes: Mapping[str, object]) -> None:
             raise ConfigError(message)
 
 
-def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:
-    """Read the runs that have metrics, and say how many have none. Also returns what is wrong with damaged runs."""
+def _runs_in(folder: Path) -> tuple[list[Run], list[str], list[str]]:
+    """Read the runs that have metrics, and say how many have none.
+
+    Also returns what is wrong with damaged runs, and a sentence for a page that names them.
+    """
     from lvlm_ad.errors import RunError
-    from lvlm_ad.runs import measured_runs, read_runs
+    from lvlm_ad.runs import UNREADABLE, left_out_notes, measured_runs, read_runs, run_folders
 
     found, problems = read_runs(folder)
     runs, without = measured_runs(found)
@@ -214,11 +228,15 @@ def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:
         raise RunError(f"No run of {folder} can be shown. {' '.join(without)}")
     for note in without:
         shell.say(f"left out: {note}")
-    return runs, problems
+    return runs, problems, left_out_notes(run_folders(folder), found, UNREADABLE)
 
 
-def _shown_runs(folder: Path, data: DataFolders, *, verify: bool, may_be_none: bool) -> tuple[list[Run], list[str]]:
-    """Return the runs of a folder that can be shown, verified if that is wanted, and what is wrong with the others.
+def _shown_runs(
+    folder: Path, data: DataFolders, *, verify: bool, may_be_none: bool
+) -> tuple[list[Run], list[str], list[str]]:
+    """Return the runs of a folder that can be shown, verified if that is wanted.
+
+    Also returns what is wrong with the others, and sentences for a page that name these.
 
     Raises:
         RunError: there is no such folder; it has no run that can be shown, unless nothing is wrong with any and
@@ -226,29 +244,33 @@ def _shown_runs(folder: Path, data: DataFolders, *, verify: bool, may_be_none: b
     """
     from lvlm_ad.errors import RunError, listed
     from lvlm_ad.leaderboard import writable
-    from lvlm_ad.runs import datasets_without
+    from lvlm_ad.runs import UNVERIFIED, UNWRITABLE, datasets_without, left_out_notes
 
-    runs, problems = _runs_in(folder)
+    runs, problems, left_out = _runs_in(folder)
     if verify:
         from lvlm_ad.cli.terminal import Bars
         from lvlm_ad.evaluate.verify import verify_runs
 
+        folders = [run.dir for run in runs]
         with Bars() as bars:
             runs, wrong = verify_runs(runs, data, bars)
         problems += wrong
+        left_out += left_out_notes(folders, runs, UNVERIFIED)
         if unchecked := datasets_without(runs, data):
             shell.say(
                 f"Labels and pixel counts of runs on {listed(unchecked):.200} were not compared with the images and "
                 "masks; give the folder of each data set with --data NAME=PATH."
             )
+    folders = [run.dir for run in runs]
     runs, wrong = writable(runs)
     problems += wrong
+    left_out += left_out_notes(folders, runs, UNWRITABLE)
     for problem in problems:
         shell.say(f"left out: {problem}")
     if not runs and (problems or not may_be_none):
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
-    return runs, problems
+    return runs, problems, left_out
 
 
 @shell.guarded

@@ -35,8 +35,12 @@ def write(
     data: DataFolders,
     gallery: str,
     exports: Path | None,
+    left_out: Sequence[str] = (),
 ) -> None:
-    """Write a site of the runs and the studies in a folder; the other arguments are those of the command."""
+    """Write a site of the runs and the studies in a folder.
+
+    ``left_out`` says which runs are not shown; the other arguments are those of the command.
+    """
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.presets import ExportTargets, load_exports
     from lvlm_ad.site import Permissions, SiteOptions, find_studies, write_site
@@ -57,6 +61,7 @@ def write(
         data=data,
         permissions=Permissions.of(gallery),
         targets=ExportTargets() if exports is None else load_exports(str(exports)),
+        left_out=left_out,
     )
     with Bars() as bars:
         page = write_site(runs, site, studies, options, bars)

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from lvlm_ad.asking import AnswerStore
 from lvlm_ad.datasets.hashing import hash_rows
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
-from lvlm_ad.errors import RunError
+from lvlm_ad.errors import DataError, LvlmAdError, RunError
 from lvlm_ad.evaluate.answer_metrics import answer_metrics
 from lvlm_ad.evaluate.choices import choice_metrics
 from lvlm_ad.evaluate.decide import DecisionSettings, decide
@@ -33,7 +34,7 @@ from lvlm_ad.runs import (
     PredictionRecord,
     Run,
     each_separately,
-    folder_of,
+    folders_of,
     read_run,
 )
 from lvlm_ad.runs.run import THRESHOLD_FILE
@@ -54,8 +55,8 @@ def verify_runs(
 
     Args:
         runs: read with or without predictions.
-        data: the data set, or folders by the names of data sets. Labels and pixel counts of a run whose data set is not
-            given are trusted.
+        data: the data set, or folders by the names of data sets, of which one has the run's images. Labels and pixel
+            counts of a run whose data set is not given are trusted.
         progress: receives reports: on images that are divided again, and on intervals that were not checked.
 
     Returns:
@@ -68,8 +69,7 @@ def verify_runs(
             raise RunError(f"{run.dir} is a link; put the folder itself there.")
         with ExitStack() as stack:
             whole = read_run(run.dir)
-            folder = folder_of(data, whole.manifest.dataset.name)
-            sources = None if folder is None else find_sources(whole, folder, report, stack)
+            sources = _sources(whole, folders_of(data, whole.manifest.dataset.name), report, stack)
             stored = run.dir.parent / "answers.sqlite"
             answers = (
                 stack.enter_context(closing(open_answers(stored)))
@@ -89,6 +89,23 @@ def verify_runs(
             "and no table uses them; the same bench again computes new ones, without asking anything."
         )
     return sound, problems
+
+
+def _sources(run: Run, folders: Sequence[Path], progress: Progress, stack: ExitStack) -> Sources | None:
+    """Find the images of a run in one of some folders; None if there is no folder.
+
+    Raises:
+        DataError: no folder has them. The message names the run, and says what is wrong with each folder.
+    """
+    problems: list[str] = []
+    for folder in folders:
+        try:
+            return find_sources(run, folder, progress, stack)
+        except LvlmAdError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(f"{run.dir}: {' '.join(problems)}")
+    return None
 
 
 def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | None = None) -> list[str]:

@@ -67,12 +67,16 @@ Box = tuple[float, float, float, float]
 
 
 def board_page(
-    board: Board, runs: Path | None = None, folder: Path | None = None, columns: Sequence[Column] = COLUMNS
+    board: Board,
+    runs: Path | None = None,
+    folder: Path | None = None,
+    columns: Sequence[Column] = COLUMNS,
+    left_out: Sequence[str] = (),
 ) -> str:
     """Return a leaderboard as one self-contained HTML file.
 
     A row leads to its report in the folder ``runs`` if there is one (None: no links). ``folder`` is where the page will
-    be (None: in ``runs``).
+    be (None: in ``runs``). ``left_out`` says which runs the leaderboard leaves out, as ``left_out_notes`` does.
 
     Example:
         >>> from lvlm_ad.leaderboard import make_board
@@ -84,6 +88,7 @@ def board_page(
         BOARD_SCRIPTS,
         title="lvlm-ad: published results" if is_published(board) else "lvlm-ad leaderboard",
         made="",
+        left_out=left_out,
         **board_values(board, lambda group: report_links(group.entries, runs, folder), columns),
     )
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from lvlm_ad.runs.run import Run
 
-__all__ = ["DataFolders", "datasets_without", "folder_of"]
+__all__ = ["DataFolders", "datasets_without", "folders_of"]
 
-DataFolders: TypeAlias = Path | Mapping[str, Path] | None
-"""One folder for every run, or folders by the names of data sets, or none."""
+DataFolders: TypeAlias = Path | Mapping[str, Path | Sequence[Path]] | None
+"""One folder for every run, or folders by the names of data sets, or none. Own images may be in several folders, whose
+name is "folder" for all: a run's images are in one of them."""
 
 
-def folder_of(data: DataFolders, dataset: str) -> Path | None:
-    """Return the folder of a data set, or None if it is not given.
+def folders_of(data: DataFolders, dataset: str) -> tuple[Path, ...]:
+    """Return the folders that are given for a data set.
 
     Example:
-        >>> folder_of({"mvtec": Path("a")}, "visa") is None, folder_of(Path("a"), "visa") == Path("a")
-        (True, True)
+        >>> folders_of({"mvtec": Path("a")}, "visa"), folders_of(Path("a"), "visa") == (Path("a"),)
+        ((), True)
     """
-    return data.get(dataset) if isinstance(data, Mapping) else data
+    found = data.get(dataset) if isinstance(data, Mapping) else data
+    return () if found is None else (found,) if isinstance(found, Path) else tuple(found)
 
 
 def datasets_without(runs: Iterable[Run], data: DataFolders) -> list[str]:

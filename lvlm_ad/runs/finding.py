@@ -9,7 +9,7 @@ from typing import TypeVar
 from lvlm_ad.errors import LvlmAdError, RunError
 from lvlm_ad.runs.run import Run, read_run
 
-__all__ = ["each_separately", "find_runs", "measured_runs", "only_run", "read_runs"]
+__all__ = ["each_separately", "find_runs", "measured_runs", "only_run", "read_runs", "run_folders"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,6 +26,15 @@ def find_runs(root: Path) -> list[Path]:
     if not root.is_dir():
         raise RunError(f"There is no folder {root}; run 'lvlm-ad bench' first or name the folder given to --out.")
     return sorted(path.parent for path in root.glob("*/run.json"))
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Return the run folders in a folder, those of incomplete runs too, sorted by name.
+
+    Raises:
+        RunError: there is no such folder.
+    """
+    return sorted({*find_runs(root), *(path.parent for path in root.glob("*/predictions.jsonl"))})
 
 
 def only_run(root: Path) -> Path:

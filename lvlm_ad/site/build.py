@@ -42,6 +42,7 @@ class SiteOptions:
             pictures are read where they were when this machine made the runs.
         permissions: which data sets' pictures may be shown.
         targets: the benchmarks of other sites, for the exports.
+        left_out: sentences on the runs that are not shown, as ``left_out_notes`` makes them.
     """
 
     sort: str = "image_auroc"
@@ -50,6 +51,7 @@ class SiteOptions:
     data: DataFolders = None
     permissions: Permissions = field(default_factory=Permissions)
     targets: ExportTargets = field(default_factory=ExportTargets)
+    left_out: Sequence[str] = ()
 
 
 _USUAL = SiteOptions()
@@ -92,7 +94,7 @@ def write_site(
     pages = {run.dir.name: contents.model_pages.get(model_title(run.manifest), "") for run in runs}
     feeds = feed_files(board, published, runs, options.targets.site_url, pages)
     downloads = {**feeds, **export_files(board, runs, options.targets)}
-    contents = replace(contents, downloads=downloads, targets=options.targets)
+    contents = replace(contents, downloads=downloads, targets=options.targets, left_out=options.left_out)
     with ExitStack() as stack:
         files = site_files(contents, Galleries(options.permissions, options.data, progress, stack), progress)
     for path in write_files(folder, files):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.leaderboard import COLUMNS, model_title
 from lvlm_ad.presets import ExportTargets
-from lvlm_ad.runs import folder_of
+from lvlm_ad.runs import folders_of
 from lvlm_ad.site.image_sets import image_sets
 from lvlm_ad.site.slugs import slugs
 
@@ -71,6 +71,7 @@ class Contents:
         data: the data sets that they were compared with.
         downloads: path in the site -> text of feeds and exports.
         targets: what the owner states about the site.
+        left_out: sentences on the runs that are not shown.
     """
 
     runs: Sequence[Run]
@@ -82,6 +83,7 @@ class Contents:
     data: DataFolders = None
     downloads: Mapping[str, str] = field(default_factory=dict)
     targets: ExportTargets = field(default_factory=ExportTargets)
+    left_out: Sequence[str] = ()
 
     @cached_property
     def tables(self) -> dict[str, list[Table]]:
@@ -143,7 +145,7 @@ class Contents:
         checked: dict[bool, list[str]] = {True: [], False: []}
         for one in image_sets:
             table = self.tables[one][0]
-            checked[folder_of(self.data, table.dataset) is not None].append(table.title)
+            checked[bool(folders_of(self.data, table.dataset))].append(table.title)
         if not checked[True]:
             return f"{recomputed}. Labels and pixel counts were not compared with images and masks."
         if not checked[False]:

@@ -51,6 +51,7 @@ def index_page(contents: Contents) -> str:
         n_runs=len(contents.runs),
         n_models=len(contents.models),
         verified=contents.verified_in_words(contents.tables),
+        left_out=contents.left_out,
         cards=[_card(contents, table) for table in mains],
         heads=[(table.title, table.group, _sort_of(contents, table)) for table in mains],
         metric=metric_title(contents.board.sort),

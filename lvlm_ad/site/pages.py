@@ -54,6 +54,7 @@ def published_page(contents: Contents) -> str:
         "leaderboard.html",
         BOARD_SCRIPTS,
         title="Published results: zero-shot visual anomaly detection",
+        left_out=(),
         **board_values(contents.published, lambda group: contents.model_links(group.entries, "")),
         **contents.page_values("published.html", ""),
     )

@@ -15,7 +15,7 @@ from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.log import Progress
 from lvlm_ad.report.pictures import why_no_map, write_pictures
 from lvlm_ad.report.summary import separations_of
-from lvlm_ad.runs import folder_of, read_run
+from lvlm_ad.runs import folders_of, read_run
 from lvlm_ad.site.permissions import Permissions, licence_of
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Galleries:
             self._sources[key] = "the images were not at hand when this site was made"
             # The demo can be drawn again anywhere.
             drawn = [Path(self.stack.enter_context(TemporaryDirectory()))] if manifest.dataset.name == "demo" else []
-            for data in dict.fromkeys((folder_of(self.data, manifest.dataset.name), None, *drawn)):
+            for data in (*folders_of(self.data, manifest.dataset.name), None, *drawn):
                 try:
                     self._sources[key] = find_sources(run, data, self.progress, self.stack)
                     break

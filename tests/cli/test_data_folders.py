@@ -25,9 +25,10 @@ def folders(tmp_path, monkeypatch):
         (["nowhere"], Path("nowhere")),
         (["./a=b"], Path("a=b")),
         (["size/x=96"], Path("size/x=96")),
-        (["mvtec=mvtec"], {"mvtec": Path("mvtec")}),
-        (["mvtec=mvtec", "visa=size=96/visa"], {"mvtec": Path("mvtec"), "visa": Path("size=96/visa")}),
-        (["demo=new"], {"demo": Path("new")}),
+        (["mvtec=mvtec"], {"mvtec": [Path("mvtec")]}),
+        (["mvtec=mvtec", "visa=size=96/visa"], {"mvtec": [Path("mvtec")], "visa": [Path("size=96/visa")]}),
+        (["folder=mvtec", "folder=a=b"], {"folder": [Path("mvtec"), Path("a=b")]}),
+        (["demo=new"], {"demo": [Path("new")]}),
     ],
 )
 def test_a_name_stands_before_the_first_sign(values, expected):
@@ -41,7 +42,7 @@ def test_a_name_stands_before_the_first_sign(values, expected):
         (["mvtek=mvtec"], "--data: there is no data set 'mvtek'. Did you mean 'mvtec'?"),
         (["=mvtec"], "--data: there is no data set ''. Known: "),
         (["a=b"], "--data 'a=b': write './' before a path that contains '='."),
-        (["mvtec=mvtec", "mvtec=other"], "--data gives the data set 'mvtec' twice: 'mvtec' and 'other'."),
+        (["mvtec=mvtec", "mvtec=other"], "--data mvtec: there is no folder 'other'."),
         (["mvtec=nowhere"], "--data mvtec: there is no folder 'nowhere'."),
         (["mvtec="], "--data mvtec: there is no folder ''."),
         (["demo="], "--data demo: there is no folder ''."),

@@ -291,6 +291,21 @@ def test_each_run_is_compared_with_its_own_data_set(copied, kept_data, tmp_path)
     assert len(verify_runs(runs, {name: kept_data, "demo": kept_data})[1]) == 1 + len(others)
 
 
+def test_own_images_in_several_folders_are_found_by_their_runs(copied, kept_data, tmp_path):
+    """All are read as one layout, "folder": a run is compared with the folder that has its images, or none has them."""
+    run = copied["chance"]
+    name, empty, other = run.manifest.dataset.name, tmp_path / "empty", tmp_path / "other"
+    empty.mkdir()
+    shutil.copytree(kept_data, other)
+    next(other.rglob("good/*.png")).unlink()
+    assert verify_runs([run], {name: [empty, other, kept_data]}) == ([run], [])
+    kept, (problem,) = verify_runs([run], {name: [empty, other]})
+    assert kept == []
+    assert problem.startswith(f"{run.dir}: ")
+    assert str(empty) in problem
+    assert str(other) in problem
+
+
 @pytest.mark.parametrize("how", ["answers", "memory", "nested"])
 def test_a_run_that_cannot_be_verified_hides_no_other(copied, how, monkeypatch):
     """A store of answers that is none, memory that is not there, values in values: the other runs are verified."""
