@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.report.plots import DASHED, DEFECT, FONT_SIZE, GOOD, INK, MUTED, as_plot, new_axes
 from lvlm_ad.report.study_plots import SERIES, Bar, Explained, bars, in_words, no_intervals, points
 from lvlm_ad.runs import metric_title
+from lvlm_ad.studies.efficiency_tables import numbered
 
 if TYPE_CHECKING:
     from lvlm_ad.studies import EfficiencyFigures
@@ -29,7 +31,7 @@ _CLOSE = 0.05
 
 def efficiency_plots(figures: EfficiencyFigures) -> list[Explained]:
     """Draw the plots of an efficiency study; a plot without data is left out."""
-    rows = {one.condition: one for one in figures.rows}
+    rows = {one.condition: one for one in numbered(figures.rows).values()}
     plots = [
         *(_front(one, rows) for one in figures.fronts if one.cost != "tokens"),
         *(_probabilities(one, rows) for one in figures.fronts if one.cost == "usd"),
@@ -57,7 +59,7 @@ def _front(front: FrontFigures, rows: Mapping[str, RowFigures]) -> Explained | N
         face = "none" if one.standing is None else colour
         axes.scatter([at], [value], edgecolors=colour, facecolors=face, s=26, zorder=3)
         if one in labelled:
-            labels.append((at, value, str(labelled.index(one) + 1)))
+            labels.append((at, value, str(_number(rows, one.condition))))
     _scale(axes, [at for _, at in drawn])
     _write_numbers(axes, labels)
     on_front = sorted((at, 100 * one.quality) for one, at in drawn if one.on_front)
@@ -73,7 +75,8 @@ def _front(front: FrontFigures, rows: Mapping[str, RowFigures]) -> Explained | N
     )
     name = f"front-{front.metric}-{front.cost}".replace("_", "-")
     plot = as_plot(name, f"{quality} against {cost.split()[0]}", f"{quality} over {cost}: {said}.", figure)
-    return Explained(plot, words, tuple(f"{_words(rows, one.condition)}: {_standing(one)}" for one in labelled))
+    key = {_number(rows, one.condition): f"{_words(rows, one.condition)}: {_standing(one)}" for one in labelled}
+    return Explained(plot, words, key)
 
 
 def _labelled(rows: Sequence[FrontRow]) -> list[FrontRow]:
@@ -119,43 +122,43 @@ def _scale(axes: Any, costs: Sequence[float]) -> None:
 
 
 def _probabilities(front: FrontFigures, rows: Mapping[str, RowFigures]) -> Explained | None:
-    entries = [
-        Bar(_words(rows, one.condition), 100 * one.probability, colour=_COLOURS[one.standing])
+    entries = {
+        _number(rows, one.condition): Bar(
+            _words(rows, one.condition), 100 * one.probability, colour=_COLOURS[one.standing]
+        )
         for one in _labelled(front.rows)
         if one.probability is not None
-    ]
+    }
     if len(front.rows) < 2 or not entries:  # noqa: PLR2004 - one combination is always on the front
         return None
     quality = metric_title(front.metric)
-    figure, axes = bars([_numbered(place, one) for place, one in enumerate(entries, start=1)], "bootstrap samples, %")
+    figure, axes = bars(_with_numbers(entries), "bootstrap samples, %")
     axes.set_xlim(0, 101)
     words = (
         f"In how many bootstrap samples of the images a combination is on the front of {quality} and USD, costs held "
         f"fixed. Blue: above 95 %. Not drawn: below 5 %, and all but the {_MOST_LABELS} most frequent."
     )
-    alt = f"Probability of being on the front of {quality} and USD, in percent: {in_words(entries, 0)}."
+    alt = f"Probability of being on the front of {quality} and USD, in percent: {in_words([*entries.values()], 0)}."
     name = f"probability-{front.metric}".replace("_", "-")
     title = f"Worth its price? {quality}"
-    return Explained(as_plot(name, title, alt, figure), words, tuple(one.name for one in entries))
+    return Explained(as_plot(name, title, alt, figure), words, {number: one.name for number, one in entries.items()})
 
 
-def _numbered(place: int, one: Bar) -> Bar:
-    """Name a bar by its place in the key: names of combinations are long and often begin alike."""
-    return Bar(str(place), one.value, one.interval, one.colour)
+def _with_numbers(entries: Mapping[int, Bar]) -> list[Bar]:
+    """Name bars by their numbers: names of combinations are long and often begin alike."""
+    return [replace(one, name=str(number)) for number, one in entries.items()]
 
 
 def _point_prices(front: FrontFigures, rows: Mapping[str, RowFigures]) -> Explained | None:
-    entries = [
-        bar
+    entries = {
+        _number(rows, one.condition): bar
         for one in front.steps
         if (bar := Bar.of(f"to {_words(rows, one.condition)}", one.cost_per_point, 1.0)) is not None
-    ]
+    }
     if not entries:
         return None
     quality = metric_title(front.metric)
-    figure, axes = bars(
-        [_numbered(place, one) for place, one in enumerate(entries, start=1)], "USD of a point, an image"
-    )
+    figure, axes = bars(_with_numbers(entries), "USD of a point, an image")
     axes.set_xlim(left=0)
     axes.xaxis.get_major_locator().set_params(nbins=3)
     axes.xaxis.set_major_formatter(lambda cost, _: f"{cost:g}")
@@ -163,10 +166,10 @@ def _point_prices(front: FrontFigures, rows: Mapping[str, RowFigures]) -> Explai
         f"What each further point of {quality} costs along the front, an image. The first step begins at chance. Steps "
         "whose gain is not sure have no price and no bar."
     )
-    alt = f"USD of a point of {quality}: {in_words(entries, 6)}."
+    alt = f"USD of a point of {quality}: {in_words([*entries.values()], 6)}."
     name = f"price-{front.metric}".replace("_", "-")
     title = f"What one more point costs: {quality}"
-    return Explained(as_plot(name, title, alt, figure), words, tuple(one.name for one in entries))
+    return Explained(as_plot(name, title, alt, figure), words, {number: one.name for number, one in entries.items()})
 
 
 def _closer_looks(pair: PairFigures, place: int, rows: Mapping[str, RowFigures]) -> Explained | None:
@@ -190,7 +193,7 @@ def _closer_looks(pair: PairFigures, place: int, rows: Mapping[str, RowFigures])
 def _votes(gains: Sequence[VoteGains], rows: Mapping[str, RowFigures]) -> Explained | None:
     figure, axes = new_axes("answers about an image", "gain of image AUROC, points")
     said: list[Bar] = []
-    key: list[str] = []
+    key: dict[int, str] = {}
     for place, of in enumerate(gains):
         drawn = [
             (one.k, bar)
@@ -199,8 +202,9 @@ def _votes(gains: Sequence[VoteGains], rows: Mapping[str, RowFigures]) -> Explai
         ]
         if len(drawn) > 1 and len(key) < len(SERIES):
             shift = 0.05 * (place - (len(gains) - 1) / 2)
-            key.append(_words(rows, of.condition))
-            points(axes, drawn, SERIES[len(key) - 1], str(len(key)), shift)
+            number = _number(rows, of.condition)
+            key[number] = _words(rows, of.condition)
+            points(axes, drawn, SERIES[len(key) - 1], str(number), shift)
             said += [bar for k, bar in drawn if k > 1]
     if not said:
         return None
@@ -210,7 +214,12 @@ def _votes(gains: Sequence[VoteGains], rows: Mapping[str, RowFigures]) -> Explai
         f"What the mean of several answers gains over one answer. The price grows with the answers.{no_intervals(said)}"
     )
     alt = f"Gain of image AUROC over one answer, in points: {in_words(said)}."
-    return Explained(as_plot("votes", "What several answers give", alt, figure), words, tuple(key))
+    return Explained(as_plot("votes", "What several answers give", alt, figure), words, key)
+
+
+def _number(rows: Mapping[str, RowFigures], condition: str) -> int:
+    """Return the number that a combination has in all plots and tables of the page: its place in ``rows``, from 1."""
+    return next((number for number, one in enumerate(rows, start=1) if one == condition), 0)
 
 
 def _words(rows: Mapping[str, RowFigures], condition: str) -> str:

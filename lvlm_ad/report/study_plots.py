@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.leaderboard.columns import shortened
@@ -26,12 +26,12 @@ class Explained:
     Attributes:
         plot: the plot.
         words: the sentence.
-        key: what the numbers in the plot stand for, from 1 on; empty if it has none.
+        key: number in the plot -> what it stands for; empty if it has none.
     """
 
     plot: Plot
     words: str
-    key: tuple[str, ...] = ()
+    key: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

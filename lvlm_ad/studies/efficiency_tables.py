@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import UNKNOWN
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from lvlm_ad.studies.record import Number
 
-__all__ = ["COSTS", "efficiency_tables"]
+__all__ = ["COSTS", "efficiency_tables", "numbered"]
 
 COSTS = {"usd": "USD per image", "seconds": "Seconds per image", "tokens": "Tokens per image"}
 """Costs and their headings."""
@@ -38,18 +38,30 @@ COSTS = {"usd": "USD per image", "seconds": "Seconds per image", "tokens": "Toke
 
 def efficiency_tables(figures: EfficiencyFigures) -> list[StudyTable]:
     """Return the tables of an efficiency study; those without rows are left out."""
-    names = {one.condition: one.words for one in figures.rows}
+    rows = numbered(figures.rows)
+    names = {one.condition: one.words for one in rows.values()}
+    numbers = {one.condition: number for number, one in rows.items()}
     tables = [
-        _combinations(figures.rows, figures.images),
-        *(_front(one, names) for one in figures.fronts if any(row.cost is not None for row in one.rows)),
-        _steps(figures.fronts, names),
+        _combinations(rows, figures.images),
+        *(_front(one, names, numbers) for one in figures.fronts if any(row.cost is not None for row in one.rows)),
+        _steps(figures.fronts, names, numbers),
         *(_closer_looks(one, names) for one in figures.zoom),
-        _votes(figures.votes, names),
+        _votes(figures.votes, names, numbers),
     ]
     return [one for one in tables if one.rows]
 
 
-def _combinations(rows: list[RowFigures], images: int) -> StudyTable:
+def numbered(rows: Sequence[RowFigures]) -> dict[int, RowFigures]:
+    """Number the combinations from 1 on, for all plots and tables of a page: the highest image AUROC first.
+
+    Example:
+        >>> numbered([])
+        {}
+    """
+    return dict(enumerate(sorted(rows, key=lambda row: -(row.image_auroc.value or 0.0)), start=1))
+
+
+def _combinations(rows: Mapping[int, RowFigures], images: int) -> StudyTable:
     heads = (
         *("Combination", "Image AUROC, %", "Pixel AP, %", "USD per image", "Seconds per image", "Median, s"),
         *("95th percentile, s", "Input tokens", "Output tokens", "Answered", "Missing"),
@@ -68,12 +80,12 @@ def _combinations(rows: list[RowFigures], images: int) -> StudyTable:
                 *(count(one.answered), count(one.missing)),
             ),
         )
-        for one in sorted(rows, key=lambda row: -(row.image_auroc.value or 0.0))
+        for one in rows.values()
     )
-    return StudyTable("Combinations", note, heads, shown)
+    return StudyTable("Combinations", note, heads, shown, tuple(rows))
 
 
-def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
+def _front(front: FrontFigures, names: Mapping[str, str], numbers: Mapping[str, int]) -> StudyTable:
     quality, cost = metric_heading(front.metric), COSTS[front.cost]
     note = (
         f"The cheapest first, on {front.images} images. On the Pareto front: nothing that costs no more is better, and "
@@ -94,10 +106,11 @@ def _front(front: FrontFigures, names: Mapping[str, str]) -> StudyTable:
         for one in front.rows
     )
     heads = ("Combination", f"{quality}, %", cost, "On the front", "Probability, %", "Possible")
-    return StudyTable(f"{quality} against {cost}", note, heads, rows)
+    of_rows = tuple(numbers.get(one.condition, 0) for one in front.rows)
+    return StudyTable(f"{quality} against {cost}", note, heads, rows, of_rows)
 
 
-def _steps(fronts: list[FrontFigures], names: Mapping[str, str]) -> StudyTable:
+def _steps(fronts: list[FrontFigures], names: Mapping[str, str], numbers: Mapping[str, int]) -> StudyTable:
     rows = tuple(
         (
             f"{metric_heading(front.metric)}, {front.cost}: {names.get(one.condition, one.condition)}",
@@ -110,9 +123,9 @@ def _steps(fronts: list[FrontFigures], names: Mapping[str, str]) -> StudyTable:
         "From one combination on the front to the next more expensive one; the first against chance, at no cost. A "
         "point has no price unless the gain is surely above 0. Costs are of an image."
     )
-    return StudyTable(
-        "What one more point costs", note, ("Step", "Gain, points", "Extra cost", "Cost of a point"), rows
-    )
+    of_rows = tuple(numbers.get(one.condition, 0) for front in fronts for one in front.steps)
+    heads = ("Step", "Gain, points", "Extra cost", "Cost of a point")
+    return StudyTable("What one more point costs", note, heads, rows, of_rows)
 
 
 def _closer_looks(pair: PairFigures, names: Mapping[str, str]) -> StudyTable:
@@ -135,7 +148,7 @@ def _closer_looks(pair: PairFigures, names: Mapping[str, str]) -> StudyTable:
     return StudyTable(f"Gains of closer looks: {first}", note, heads, rows)
 
 
-def _votes(gains: list[VoteGains], names: Mapping[str, str]) -> StudyTable:
+def _votes(gains: list[VoteGains], names: Mapping[str, str], numbers: Mapping[str, int]) -> StudyTable:
     rows = tuple(
         (
             f"{names.get(of.condition, of.condition)}, {f'{one.how} of {one.k}' if one.k > 1 else 'one answer'}",
@@ -145,7 +158,9 @@ def _votes(gains: list[VoteGains], names: Mapping[str, str]) -> StudyTable:
         for one in of.votes
     )
     note = "What several answers about an image give together, computed from the stored answers. Gain: over one answer."
-    return StudyTable("Several answers", note, ("Score", "Image AUROC, %", "Gain, points", "USD per image"), rows)
+    of_rows = tuple(numbers.get(of.condition, 0) for of in gains for _ in of.votes)
+    heads = ("Score", "Image AUROC, %", "Gain, points", "USD per image")
+    return StudyTable("Several answers", note, heads, rows, of_rows)
 
 
 def _cost(cost: Number | float | None, kind: str, reason: str = "") -> Cell:

@@ -57,12 +57,14 @@ class StudyTable:
         note: what its numbers mean, in plain sentences.
         heads: headings of all columns, that of the rows' names first.
         rows: of each row its name and its cells.
+        numbers: of each row the number that plots have for it; empty if they have none.
     """
 
     title: str
     note: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    numbers: tuple[int, ...] = ()
 
     @property
     def long(self) -> bool:

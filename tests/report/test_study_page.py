@@ -11,6 +11,7 @@ from lvlm_ad.report.stability_answer import stability_checks
 from lvlm_ad.report.stability_plots import stability_plots
 from lvlm_ad.report.study_page import study_page, write_study
 from lvlm_ad.studies import STUDY_FORMATS, StabilityFigures, Study, figures_of
+from lvlm_ad.studies.efficiency_tables import numbered
 from lvlm_ad.studies.stability_record import AurocNoise
 from lvlm_ad.studies.values import KINDS
 
@@ -94,6 +95,25 @@ def test_the_answer_is_that_of_the_verdict(asking, change, interval, sampling, a
     sentence = verdict(noise, Asked(0.9, 50, 50), OtherWays.of(figures))
     assert sentence.startswith("Stable enough") == (None not in answers and all(answers))
     assert sentence.startswith("Too unstable") == (False in answers[:2])
+
+
+def test_a_combination_has_one_number_on_the_page_of_an_efficiency_study():
+    """The same in the key of each plot, at its points and bars, and in each table."""
+    study = Study.read(FROZEN / "efficiency")
+    words = [one.words for one in numbered(figures_of(study).rows).values()]
+    text = html.unescape(study_page(study))
+    keys = re.findall(r'<li value="(\d+)">([^<]*)</li>', text)
+    rows = re.findall(r'<tr><td>(\d+)</td><th scope="row">([^<]*)</th>', text)
+    assert len(keys) > 20
+    assert len({number for number, _ in keys}) > 8
+    assert len(rows) > 6 * len(words)
+    for number, said in [*keys, *rows]:
+        # Of names that begin alike, the longest is meant.
+        assert max((one for one in words if one in said), key=len) == words[int(number) - 1]
+    drawn = re.search(r'id="probability-image-auroc-.*?</svg>', text, re.DOTALL)[0]
+    own = re.search(r"Worth its price\? Image AUROC.*?</figure>", text, re.DOTALL)[0]
+    for number in re.findall(r'<li value="(\d+)">', own):
+        assert f">{number}</text>" in drawn
 
 
 def test_a_study_without_answers_has_a_page():
