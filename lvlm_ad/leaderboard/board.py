@@ -24,6 +24,14 @@ _HEADINGS = {"ranked": "", "apart": "not ranked", "frame": "reference rows", "pu
 """Kind of row -> heading of its section, in the order of the sections."""
 
 
+_SHARING = {
+    "all rows": {"ranked", "apart", "frame"},
+    "all but reference rows": {"ranked", "apart"},
+    "all that are not ranked": {"apart"},
+}
+"""Rows that may share a note, which is then said once, and their kinds."""
+
+
 @dataclass(frozen=True)
 class Group:
     """One table: rows that were measured under the same conditions.
@@ -54,23 +62,34 @@ class Group:
     def notes(self, *, reasons: bool = True) -> list[tuple[int, str, str]]:
         """Return the number, the name and the notes of each row that has notes.
 
-        Notes that all measured rows share come first, with the number -1. Without ``reasons``, those why a row is not
-        ranked are left out.
+        Notes that all measured rows share come first, with the number -1, then those of all that are no reference rows,
+        and of all that are not ranked. Without ``reasons``, those why a row is not ranked are left out.
         """
 
         def of(entry: Entry) -> list[str]:
             return [note for note in entry.notes if reasons or note != entry.reason]
 
-        measured = [of(entry) for entry in self.entries if entry.kind != "published"]
-        shared = [note for note in measured[0] if all(note in one for one in measured)] if len(measured) > 1 else []
+        shared: dict[str, str] = {}
+        for name, kinds in _SHARING.items():
+            several = [of(entry) for entry in self.entries if entry.kind in kinds]
+            for note in several[0] if len(several) > 1 else ():
+                if all(note in one for one in several):
+                    shared.setdefault(note, name)
         # Published rows of the same name, of different sources, share the note why these differ: the first one has it.
         said, own = set[tuple[str, str]](), []
         for number, entry in self.rows():
-            texts = [note for note in of(entry) if note not in shared and (entry.name, note) not in said]
+            mine = [note for note in of(entry) if entry.kind not in _SHARING.get(shared.get(note, ""), ())]
+            texts = [note for note in mine if (entry.name, note) not in said]
             said |= {(entry.name, note) for note in texts if entry.kind == "published"}
             own.append((number, entry.name, texts))
-        notes = [(-1, "all rows", shared), *own]
+        notes = [*((-1, name, [note for note in shared if shared[note] == name]) for name in _SHARING), *own]
         return [(number, name, "; ".join(texts)) for number, name, texts in notes if texts]
+
+    @property
+    def reason(self) -> str:
+        """Why no row of the section "not ranked" is ranked, if several rows share one reason; else empty."""
+        reasons = [entry.reason for entry in self.entries if entry.kind == "apart"]
+        return reasons[0] if len(reasons) > 1 and len(set(reasons)) == 1 else ""
 
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
         """Whether a row has the best or second best value, as printed, of the ranked rows; a single one has neither."""

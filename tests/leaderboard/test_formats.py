@@ -245,3 +245,33 @@ def test_a_note_of_all_rows_appears_once(make_run):
     assert notes[0] == (-1, "all rows", "pixel metrics of the 7 images whose ground truth is known")
     assert [name for _, name, _ in notes[1:]] == ["b"]
     assert "7 images" not in notes[1][2]
+
+
+def test_what_several_rows_share_is_said_once(make_run, make_reference_row):
+    """A note of all rows that are no reference rows, and why rows are not ranked; a note of one row stays its own."""
+    noted = {"notes": ["asked twice"]}
+    runs = [make_run("one", 0.9, model=noted), make_run("two", 0.8, model={"notes": ["asked twice", "its own"]})]
+    own_map = {"prompt": "", "division": "", "model": {"row": "dense", **noted}}
+    runs += [make_run(name, 0.7, **own_map) for name in ("map-a", "map-b")]
+    runs.append(make_reference_row("chance"))
+    (group,) = make_board(runs).groups
+    reason = group.reason
+    assert reason
+    assert [(name, note) for _, name, note in group.notes()] == [
+        ("all but reference rows", "asked twice"),
+        ("all that are not ranked", reason),
+        ("two", "its own"),
+    ]
+    page = board_page(make_board(runs))
+    assert page.count(reason) == 1 + page.count(f'data-words="{reason}')
+    assert f"not ranked: {reason}</th>" in page
+    assert page.count("asked twice") == 1 + len(re.findall('data-words="[^"]*asked twice', page))
+
+
+def test_a_reason_of_one_row_stands_in_that_row(make_run, make_own_map):
+    """Rows that are not ranked for different reasons each have their own below the name."""
+    runs = [make_run("one", 0.9), make_own_map("map"), make_run("none", 0.0, mean={"image_auroc": None})]
+    board = make_board(runs)
+    assert board.groups[0].reason == ""
+    found = re.findall(r'data-sort="([^"]+)">[^<]*<span class="why">([^<]+)<', board_page(board))
+    assert {name for name, _ in found} == {"map (dense)", "none"}
