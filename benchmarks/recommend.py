@@ -1,8 +1,8 @@
 """How often ``lvlm-ad recommend`` takes the right model, and what share of the full cost it needs.
 
-Six scripted models of known image AUROC and price are asked in rounds, as the command does, and the pure rule decides.
-"Right" is a model whose true image AUROC is lower than the best one by the loss that is stated with the choice at most,
-or by the margin if that is larger. "Sure" counts the simulated runs that end with a loss up to the margin.
+The answers of six models of known image AUROC and price are simulated, round by round as the command asks, and its rule
+decides. "Right": the true image AUROC of the model taken is below the best one's by the stated loss or the margin,
+whichever is larger, at most. "Within margin": by the margin at most. "Sure": the stated loss is at most the margin.
 
     python benchmarks/recommend.py [--runs N] [--images N] [--margin POINTS] [--seed N] [SETTING]...
 """
@@ -28,7 +28,7 @@ SETTINGS: dict[str, tuple[list[float], list[float], int]] = {
     "15 categories": ([0.95, 0.90, 0.85, 0.80, 0.70, 0.60], [6.0, 5.0, 4.0, 3.0, 2.0, 1.0], 15),
     "15 categories, two equal": ([0.95, 0.95, 0.85, 0.80, 0.70, 0.60], [6.0, 1.0, 5.0, 4.0, 3.0, 2.0], 15),
 }
-"""Setting -> image AUROC of each model before rounding to tenths, its price an image; the number of categories."""
+"""Setting -> image AUROC of each model before rounding to tenths, its cost per image; the number of categories."""
 
 
 @dataclass(frozen=True)

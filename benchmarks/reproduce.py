@@ -5,10 +5,11 @@
     python benchmarks/reproduce.py winclip --dataset mvtec --data DIR [--weights FILE] [--limit N]
     python benchmarks/reproduce.py gpt-4v-ad --dataset visa --data DIR --max-cost USD [--dry-run]
 
-The steps are checked first: the package's result of each step against a second computation, written from the papers'
-formulas (``straight_clip.py``, ``reproduce_regions.py``, ``straight_metrics.py``), or against a hash. Then the bench
-runs. It stores every answer, so the same command again continues it. Last, each published metric stands beside the
-measured one, with the tolerance of ``reproduce.toml`` and the reason for it.
+The steps are checked first: the package's result of each step is compared with a second computation
+(``straight_clip.py``, ``reproduce_regions.py``, ``straight_metrics.py``, which say what they are written from and what
+they share with the package), or with a hash. Then the bench runs. It stores every answer, so the same command again
+continues it. Last, each published metric stands beside the measured one, with the tolerance of ``reproduce.toml`` and
+the reason for it.
 
 Exit status: 0 within the tolerance of the recipe's first published result, all steps agree, the whole test split
 measured; 1 otherwise; 2 if something is missing or wrong.
@@ -39,6 +40,7 @@ from lvlm_ad.evaluate import RunConfig, dry_run
 from lvlm_ad.metrics import image_metrics, pixel_metrics
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import Protocol, load_download, parse_settings
+from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
     from lvlm_ad.runs import Run
@@ -52,10 +54,15 @@ _EXACT = 1e-9
 def list_recipes(recipes: Sequence[Recipe]) -> None:
     """Print what can be reproduced, and what each needs."""
     for recipe in recipes:
-        print(f"{recipe.name}\n    {recipe.title}\n    needs {recipe.needs}; the data set: --data DIR")
+        print(f"{recipe.name}\n    {recipe.title}\n    needs {recipe.needs}")
         for dataset, title in DATASETS.items():
-            targets = recipe.targets(dataset)
-            print(f"    {title}: {'; '.join(target.name for target in targets) or 'no published number is known'}")
+            results = [f"{one.name}: {in_words(one.values)}" for one in recipe.published_on(dataset)]
+            print(f"    {title}: {'; '.join(results) or 'no published number is known'}")
+
+
+def in_words(values: Mapping[str, float]) -> str:
+    """Write metrics in percent, such as "image AUROC 91.8, pixel AUROC 85.1"."""
+    return ", ".join(f"{METRIC_TITLES[name]} {value:.1f}" for name, value in values.items())
 
 
 def check_pictures(dataset: Dataset | None) -> list[np.ndarray]:
@@ -95,7 +102,7 @@ def data_step(dataset: Dataset) -> Step:
     whole = PUBLISHED_IMAGES.get(dataset.name)
     if dataset.complete and len(dataset) == whole:
         return Step("data", "agrees", f"the whole test split, {whole:,} images")
-    return Step("data", "open", f"{len(dataset):,} images, a part of the test split of {whole:,}")
+    return Step("data", "not checked", f"{len(dataset):,} images, a part of the test split of {whole:,}")
 
 
 def metrics_step() -> Step:
@@ -145,7 +152,7 @@ def answers_step(run: Run) -> Step:
     if not missing:
         return Step("answers", "agrees", f"all {counts['total']} are usable")
     more = "; run the same command with a higher --max-cost to ask the rest" if counts["unasked"] else ""
-    return Step("answers", "open", f"of {counts['total']}: {missing}; they count as not anomalous{more}")
+    return Step("answers", "not checked", f"of {counts['total']}: {missing}; they count as not anomalous{more}")
 
 
 def run_recipe(config: RunConfig) -> Run:
@@ -157,20 +164,20 @@ def run_recipe(config: RunConfig) -> Run:
 
 def judge(recipe: Recipe, dataset: str, steps: Sequence[Step], run: Run) -> int:
     """Print each published result beside the run, and the conclusion; return the exit status."""
-    judged = [(target, compare(target, run.metrics)) for target in recipe.targets(dataset)]
-    for target, lines in judged:
-        print_lines(target, lines)
+    judged = [(one, compare(one, run.metrics)) for one in recipe.published_on(dataset)]
+    for published, lines in judged:
+        print_lines(published, lines)
     print()
     if not judged:
         print(f"Nothing to compare: no published number of {recipe.published} on {DATASETS[dataset]} is known.")
-    for target, lines in judged:
-        print(sentence(target, lines))
-    outside = [target for target, lines in judged if not all(line.within for line in lines)]
+    for published, lines in judged:
+        print(sentence(published, lines))
+    outside = [published for published, lines in judged if not all(line.within for line in lines)]
     for line in conclusion(steps, outside):
         print(line)
     print(f"The run is in {run.dir}.")
     own = bool(judged) and all(line.within for line in judged[0][1])
-    incomplete = {"data", "answers"} & {step.name for step in steps if step.state == "open"}
+    incomplete = {"data", "answers"} & {step.name for step in steps if step.state == "not checked"}
     return WITHIN if own and not incomplete and all(step.state != "differs" for step in steps) else OUTSIDE
 
 
@@ -223,7 +230,7 @@ def reproduce(given: argparse.Namespace) -> int:
     )
     if given.dry_run:
         return forecast(recipe, config)
-    # A missing key is said before the steps take their time.
+    # A missing key is reported before the steps, which take minutes.
     build(find_model(recipe.model, settings)[0]).close()
     steps = print_steps(check_steps(recipe, settings, dataset))
     run = run_recipe(config)

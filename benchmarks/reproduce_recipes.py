@@ -1,4 +1,4 @@
-"""The recipes of ``reproduce.toml``, and the published results that each is held against."""
+"""The recipes of ``reproduce.toml``, and the published results that each is compared with."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.presets import published_rows, validated
+from lvlm_ad.presets import load_model, published_rows, validated
 
-__all__ = ["DATASETS", "Held", "Recipe", "Target", "load_recipes", "recipe_named"]
+__all__ = ["DATASETS", "Published", "Recipe", "Target", "load_recipes", "recipe_named"]
 
 DATASETS = {"mvtec": "MVTec AD", "visa": "VisA"}
 
@@ -31,8 +31,8 @@ class _Changes(_Part):
     reference: Mapping[str, Any] = {}
 
 
-class Held(_Part):
-    """A published result that a recipe is held against."""
+class Target(_Part):
+    """A published result that a recipe is compared with, and how far it may be from it."""
 
     source: str
     tolerance: Mapping[str, float]
@@ -49,12 +49,12 @@ class Held(_Part):
 
 
 @dataclass(frozen=True)
-class Target:
-    """The published values of one source: metric -> percent, and how far a result may be from them."""
+class Published:
+    """The published values of a target: metric -> percent."""
 
     name: str
     values: Mapping[str, float]
-    held: Held
+    target: Target
 
 
 class Recipe(_Part):
@@ -68,16 +68,17 @@ class Recipe(_Part):
     protocol: str = "default"
     settings: Mapping[str, Any] = {}
     reference: Mapping[str, Any]
-    held: tuple[Held, ...] = Field(min_length=1)
+    target: tuple[Target, ...] = Field(min_length=1)
     mvtec: _Changes = _Changes()
     visa: _Changes = _Changes()
 
     @property
     def needs(self) -> str:
-        """What a user must have besides the data."""
+        """What a user must have."""
         if self.checks == "regions":
-            return "a key for the endpoint of the preset, and money"
-        return f"the weights {self.reference['weights']} of open_clip (830 MB)"
+            key = load_model(self.model).options["api_key_env"]
+            return f"a key in {key}, money (--dry-run estimates how much), and the data set (--data DIR)"
+        return f"the weights {self.reference['weights']} of open_clip (830 MB), and the data set (--data DIR)"
 
     def on(self, dataset: str) -> Recipe:
         """Return the recipe with the changes for a data set."""
@@ -85,17 +86,17 @@ class Recipe(_Part):
         settings, reference = {**self.settings, **changes.settings}, {**self.reference, **changes.reference}
         return self.model_copy(update={"settings": settings, "reference": reference})
 
-    def targets(self, dataset: str) -> list[Target]:
+    def published_on(self, dataset: str) -> list[Published]:
         """Return the published results on a data set, in the recipe's order; perhaps none."""
         found = []
-        for held in self.held:
-            if held.dataset not in {"", dataset}:
+        for target in self.target:
+            if target.dataset not in {"", dataset}:
                 continue
-            wanted = (*(held.gains_over or (held.source, self.published)), dataset, "", 0)
+            wanted = (*(target.gains_over or (target.source, self.published)), dataset, "", 0)
             for row in published_rows():
                 if (row.source.key, row.model, row.test_set.dataset, row.test_set.part, row.shots) == wanted:
-                    values = {name: row.values[name] + gain for name, gain in held.gains.items()} or row.values
-                    found.append(Target(held.name or row.source.name, values, held))
+                    values = {name: row.values[name] + gain for name, gain in target.gains.items()} or row.values
+                    found.append(Published(target.name or row.source.name, values, target))
         return found
 
 

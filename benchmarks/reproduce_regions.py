@@ -1,4 +1,8 @@
-"""The steps of GPT-4V-AD, each computed once more without the package's code: division, picture, question, reading."""
+"""The steps of GPT-4V-AD, each compared with a second computation, a hash, or answers of known meaning.
+
+The division is scikit-image's SLIC in both computations. The hash of the question shows that its words, which are the
+project's own, have not changed.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,7 @@ def region_steps(
     protocol = load_protocol(recipe.protocol, {name: value for name, value in settings.items() if name in fields})
     size = int(wanted["image_size"])
     asked = str(model.preset.options.get("model", model.preset.name))
-    state = "agrees" if asked == wanted["model"] else "open"
+    state = "agrees" if asked == wanted["model"] else "not checked"
     detail = f"{asked}" if state == "agrees" else f"{asked} is asked; the paper's {wanted['model']} is retired"
     sent = [resize_image(picture, (protocol.image_size, protocol.image_size)) for picture in pictures]
     # The protocol's options are those of superpixels; another division has others.
@@ -118,12 +122,16 @@ def _picture(sent: Sequence[np.ndarray], regions: Sequence[Regions], style: Mark
 
 
 def _question(protocol: Any, wanted: Mapping[str, Any]) -> Step:
-    """Compare the hash of the question; its words are the project's own."""
+    """Compare the hash of the question with that of the recipe."""
     prompt = load_prompt(protocol.prompt)
     values = {"class_name": "metal nut", "n_regions": "40", "defects": "", **sentences(prompt, protocol)}
     text = fill_prompt(prompt, values)
     same = hashlib.sha256(text.encode()).hexdigest() == wanted["question"]
-    detail = "the recipe's, in this project's words" if same else f"the prompt {prompt.name} is not the recipe's"
+    detail = (
+        "unchanged since the recipe was written; the words are this project's"
+        if same
+        else f"the prompt {prompt.name} is not the recipe's"
+    )
     return Step("question", "agrees" if same else "differs", detail)
 
 

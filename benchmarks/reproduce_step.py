@@ -1,4 +1,4 @@
-"""A step of a recipe, and how it compares with an independent computation of the same."""
+"""A step of a recipe, and how it compares with a reference computation of the same."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ class Step:
 
     Attributes:
         name: the step.
-        state: "agrees" or "differs"; "open": it cannot be checked, or is known to be another than the published one.
-        detail: what was compared, and how far it is apart; or why it is open.
+        state: "agrees" or "differs"; "not checked": it cannot be checked, or is known to be another than the published
+            one.
+        detail: what was compared, and how far it is apart; or why it is not checked.
     """
 
     name: str
-    state: Literal["agrees", "differs", "open"]
+    state: Literal["agrees", "differs", "not checked"]
     detail: str
 
 
@@ -47,7 +48,7 @@ def compared(name: str, what: str, pairs: list[tuple[Any, Any]], allowed: float)
         # Unlike max(), np.maximum() keeps a NaN, which is no agreement.
         largest = float(np.maximum(largest, np.abs(ours - reference).max(initial=0.0)))
     state: Literal["agrees", "differs"] = "agrees" if largest <= allowed else "differs"
-    return Step(name, state, f"{what}: largest difference {largest:.1e}, allowed {allowed:.0e}")
+    return Step(name, state, f"{what}: largest difference {largest:.2g}, allowed {allowed:g}")
 
 
 def first_difference(steps: list[Step]) -> Step | None:

@@ -11,7 +11,7 @@ from reproduce_step import Step, first_difference
 from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
-    from reproduce_recipes import Target
+    from reproduce_recipes import Published
 
 __all__ = ["Line", "compare", "conclusion", "print_lines", "print_steps", "sentence"]
 
@@ -37,36 +37,37 @@ class Line:
         return self.difference is not None and abs(self.difference) <= self.tolerance + 1e-9
 
 
-def compare(target: Target, metrics: Mapping[str, Any]) -> list[Line]:
+def compare(published: Published, metrics: Mapping[str, Any]) -> list[Line]:
     """Compare the published values with the means of metrics.json."""
     mean, lines = metrics["mean"], []
     for name in METRIC_TITLES:
-        if name in target.values:
+        if name in published.values:
             value, ends = mean.get(name), mean.get("interval", {}).get(name)
             interval = None if ends is None else (100 * ends[0], 100 * ends[1])
             measured = None if value is None else 100 * value
-            lines.append(Line(name, target.values[name], measured, interval, target.held.tolerance_of(name)))
+            tolerance = published.target.tolerance_of(name)
+            lines.append(Line(name, published.values[name], measured, interval, tolerance))
     return lines
 
 
-def sentence(target: Target, lines: Sequence[Line]) -> str:
+def sentence(published: Published, lines: Sequence[Line]) -> str:
     """Say whether the result is within the tolerance of a published row.
 
     The words count the metrics, and name those outside.
     """
     outside = [line for line in lines if not line.within]
     if not outside:
-        return f"Within the tolerance of {target.name}: {len(lines)} of {len(lines)} metrics."
+        return f"Within the tolerance of {published.name}: {len(lines)} of {len(lines)} metrics."
     named = ", ".join(
         f"{METRIC_TITLES[line.metric]} undefined"
         if line.difference is None
         else f"{METRIC_TITLES[line.metric]} {line.difference:+.1f} (allowed {line.tolerance:g})"
         for line in outside
     )
-    return f"Outside the tolerance of {target.name}: {named}."
+    return f"Outside the tolerance of {published.name}: {named}."
 
 
-def conclusion(steps: Sequence[Step], outside: Sequence[Target]) -> list[str]:
+def conclusion(steps: Sequence[Step], outside: Sequence[Published]) -> list[str]:
     """Say which step differs first, or where else the differences may come from.
 
     Args:
@@ -76,12 +77,13 @@ def conclusion(steps: Sequence[Step], outside: Sequence[Target]) -> list[str]:
     first = first_difference(list(steps))
     if first is not None:
         return [f"The first step that differs from the recipe: {first.name} ({first.detail})."]
-    said = ["No step that can be checked differs from the recipe."]
-    unknown = [f"{step.name}: {step.detail}" for step in steps if step.state == "open"]
-    unknown += dict.fromkeys(one for target in outside for one in target.held.open)
+    lines = ["No step that can be checked differs from the recipe."]
+    unknown = [f"{step.name}: {step.detail}" for step in steps if step.state == "not checked"]
+    unknown += dict.fromkeys(one for published in outside for one in published.target.open)
     if unknown:
-        said += ["What cannot be checked here, or is known to be another, remains:", *(f"- {one}" for one in unknown)]
-    return said
+        lines.append("These may explain a difference; they cannot be checked here, or are known to differ:")
+        lines += [f"- {one}" for one in unknown]
+    return lines
 
 
 def print_steps(steps: Iterable[Step]) -> list[Step]:
@@ -89,15 +91,15 @@ def print_steps(steps: Iterable[Step]) -> list[Step]:
     printed: list[Step] = []
     for step in steps:
         if not printed:
-            print("\n| step | | |\n|---|---|---|")
+            print("\n| step | result | detail |\n|---|---|---|")
         print(f"| {step.name} | {step.state} | {step.detail} |", flush=True)
         printed.append(step)
     return printed
 
 
-def print_lines(target: Target, lines: Sequence[Line]) -> None:
+def print_lines(published: Published, lines: Sequence[Line]) -> None:
     """Print published and measured values as a Markdown table, in percent and points."""
-    print(f"\n{target.name}. Tolerances: {target.held.why}.\n")
+    print(f"\n{published.name}. Tolerances: {published.target.why}.\n")
     print("| metric | published | measured | 95 % interval | difference | tolerance | |\n|---|--:|--:|--:|--:|--:|---|")
     for line in lines:
         interval = "" if line.interval is None else f"{line.interval[0]:.1f} to {line.interval[1]:.1f}"

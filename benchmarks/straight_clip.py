@@ -1,4 +1,7 @@
-"""WinCLIP and CLIP-AD once more, step by step as their papers write them: slow, and without the package's code.
+"""WinCLIP and CLIP-AD once more, step by step: slow, and without the package's code.
+
+Written from the papers' formulas and, where a paper is silent, from released code, which the docstrings name. The
+encoders of whole squares and of text are open_clip's.
 
 ``reproduce_clip.py`` compares the package with it, and ``tests/test_reproduce.py`` compares it with arrays of the
 methods' public code. Arrays are float64 and pictures uint8 ``(H, W, 3)``; ``model`` is a model of open_clip in float32

@@ -15,7 +15,12 @@ __all__ = ["drawn_maps", "image_values", "pixel_values"]
 
 
 def image_values(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return AUROC, average precision and F1-max."""
+    """Return AUROC, average precision and F1-max, each in 0..1; equal scores have one threshold.
+
+    Args:
+        labels: ``(N,)``, whether each image is anomalous; both kinds are there.
+        scores: float64 ``(N,)``.
+    """
     positive, negative = scores[labels], scores[~labels]
     wins = (positive[:, None] > negative).mean() + (positive[:, None] == negative).mean() / 2
     precision, best, before = 0.0, 0.0, 0
@@ -32,7 +37,13 @@ def pixel_values(
 ) -> tuple[float, float, float, float]:
     """Return AUROC, average precision, F1-max, and AUPRO up to a false-positive rate.
 
-    AUPRO is the area under the mean overlap with the 8-connected regions of the masks (Bergmann et al., IJCV 2021).
+    AUPRO is the area under the mean overlap with the 8-connected regions of the masks (Bergmann et al., IJCV 2021),
+    divided by the limit.
+
+    Args:
+        masks: ``(N, H, W)``, whether each pixel is defective; both kinds are there.
+        maps: float64 ``(N, H, W)``; pixels with equal scores have one threshold.
+        limit: the highest false-positive rate, in 0..1.
     """
     regions = []
     for mask, scores in zip(masks, maps, strict=True):

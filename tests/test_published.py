@@ -22,7 +22,7 @@ FILE = {
         {
             "source": "s",
             "dataset": "mvtec",
-            "protocol": "maps",
+            "method": "maps",
             "shots": 0,
             "trained_on": ["visa"],
             "metrics": ["image_auroc"],
@@ -150,7 +150,7 @@ def test_rows_say_what_a_reader_must_know():
     assert len(differing) == 4
     (why,) = {one.notes for one in differing}
     assert why[0].startswith("Jeong et al., CVPR 2023 and VisualAD, CVPR 2026 give different numbers: ")
-    assert all(words in why[0] for words in ("ViT-L/14 at 336 px", "ViT-B/16+ at 240 px", "zero_shot.sh"))
+    assert all(words in why[0] for words in ("zqhang/Accurate-WinCLIP-pytorch", "ViT-B/16+, 240 px", "probably"))
     for one in rows:
         assert one.source.where
         assert set(one.values) <= set(PUBLISHED_METRICS)
@@ -166,7 +166,7 @@ def test_rows_say_what_a_reader_must_know():
         ({"trained_on": []}, "must have 1 or more entries"),
         ({"source": "t"}, "source t or test set mvtec"),
         ({"part": "VisA"}, "test set mvtec VisA is not listed once"),
-        ({"protocol": "few"}, "protocol"),
+        ({"method": "few"}, "method"),
         ({"notes": {"B": "x"}}, "B of s"),
         ({"seed": 1}, "seed"),
     ],

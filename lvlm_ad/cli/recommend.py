@@ -49,7 +49,7 @@ def recommend(
     dry_run: shell.DryRun = False,
     json: shell.Json = False,
 ) -> None:
-    """Find out which model and method to take for your images, asking no more than the choice needs.
+    """Find out which model and method to take for your images, asking as few images as the choice needs.
 
     Every model is asked with every method about a few labelled images. A candidate is dropped if another one is surely
     better, or costs no more and is surely not worse by more than --margin. The others are asked about twice as many

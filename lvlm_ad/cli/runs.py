@@ -99,18 +99,23 @@ def leaderboard(
         bool,
         typer.Option(
             "--published",
-            help="Show results of papers and repositories, a table for each test set; runs in DIR stand beside them.",
+            help="Show results of papers and repositories, a table for each test set; runs in DIR stand above them.",
         ),
     ] = False,
     trained_on: Annotated[
-        str, typer.Option(metavar="NAME", help="Only published rows trained on this data set, or on nothing.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Only published rows of methods trained on NAME; nothing: on no anomaly data."
+        ),
     ] = "",
     shots: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Only rows with N reference images, of runs too.")
+        int | None, typer.Option(metavar="N", min=0, help="Only rows, published or yours, with N reference images.")
     ] = None,
-    protocol: Annotated[
+    method: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Only rows of this method, of runs too; maps: methods with an own map."),
+        typer.Option(
+            metavar="NAME", help="Only rows, published or yours, of this method; maps: anomaly maps of their own."
+        ),
     ] = "",
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
@@ -133,7 +138,7 @@ def leaderboard(
         figures,
         published,
         trained_on,
-        protocol,
+        method,
     )
     _check_clashes(
         {
@@ -160,7 +165,7 @@ def leaderboard(
             ),
         }
     )
-    filters = Filters(trained_on, shots, protocol)
+    filters = Filters(trained_on, shots, method)
     folders = data_folders(data or ())
     if published:
         boards.write_published(folder, sort, filters, columns, form, output)

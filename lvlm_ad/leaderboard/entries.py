@@ -74,7 +74,7 @@ class Entry:
         category_intervals: category -> metric -> lower and upper end of its 95 % interval.
         decisions: "decisions" of metrics.json without its curves; empty if the run has none.
         reported: the metrics that the data set's authors report, in their order.
-        conditions: of rows in a table of published results, and of published rows: trained_on, shots, protocol, source.
+        conditions: of rows in a table of published results, and of published rows: trained_on, shots, method, source.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.leaderboard.board import Board, Group, make_board
 from lvlm_ad.leaderboard.published_rows import (
     Filters,
-    protocol_of,
+    method_of,
     published_entries,
     published_sources,
     shots_of,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["published_board"]
 
 _NOTHING_RANKED = (
-    "Nothing is ranked here: the rows differ in protocol, training data and number of reference images. Images of the "
-    "web on which CLIP and chat models were pre-trained are not counted as training data, as most of them are not "
-    "published. Trained on synthetic: anomalies that the method makes itself; expert-ad: the data set of IAD-R1."
+    "Nothing is ranked here: the rows differ in method, training data and number of reference images. Trained on: the "
+    "web images of pre-training (CLIP, chat models) do not count, as most of them are unknown; synthetic: anomalies "
+    "that the method makes itself; expert-ad: the data set of IAD-R1."
 )
 _NO_RANK: Mapping[str, Any] = {
     "rank": None,
@@ -38,11 +38,11 @@ _NO_RANK: Mapping[str, Any] = {
     "may_be_on_front": None,
     "front_probability": None,
 }
-_HERE = "measured here"
-_ANY = Filters()
+_MEASURED_HERE = "measured here"
+_NO_FILTERS = Filters()
 
 
-def published_board(runs: Sequence[Run] = (), sort: str = "image_auroc", *, filters: Filters = _ANY) -> Board:
+def published_board(runs: Sequence[Run] = (), sort: str = "image_auroc", *, filters: Filters = _NO_FILTERS) -> Board:
     """Return one table for each test set with published results.
 
     Rows of runs come first; all runs of a data set share the table, whatever their conditions, so none has a rank.
@@ -57,7 +57,7 @@ def published_board(runs: Sequence[Run] = (), sort: str = "image_auroc", *, filt
         ConfigError: there is no such metric, or no row has a name that ``filters`` gives.
 
     Example:
-        >>> [group.title for group in published_board(filters=Filters(protocol="regions")).groups]
+        >>> [group.title for group in published_board(filters=Filters(method="regions")).groups]
         ['MVTec AD', 'VisA']
     """
     check_sort(sort, runs)
@@ -80,7 +80,7 @@ def _group(test_set: TestSet, rows: Sequence[PublishedRow], measured: Sequence[E
 
     if test_set.part:
         measured = [of_part for entry in measured if (of_part := _of_part(entry, test_set.part)) is not None]
-    # A column names the source.
+    # The first note names the source, which a column shows.
     published = [replace(entry, notes=entry.notes[1:]) for entry in published_entries(rows)]
     entries = (*sorted(measured, key=order), *sorted(published, key=order))
     conditions = {"dataset": test_set.dataset, "part": test_set.part, "published": True, "categories": []}
@@ -103,8 +103,8 @@ def _measured(runs: Sequence[Run], sort: str, filters: Filters) -> dict[str, lis
 
 def _without_rank(entry: Entry, run: Run, title: str) -> Entry:
     if entry.kind == "frame":
-        return replace(entry, conditions={"source": _HERE})
-    conditions = {"shots": shots_of(run), "protocol": protocol_of(run), "source": _HERE}
+        return replace(entry, conditions={"source": _MEASURED_HERE})
+    conditions = {"shots": shots_of(run), "method": method_of(run), "source": _MEASURED_HERE}
     return replace(entry, **_NO_RANK, kind="apart", notes=(*entry.notes, title), conditions=conditions)
 
 

@@ -36,7 +36,7 @@ class ConditionColumn(Column):
 _BEFORE = (ConditionColumn("trained_on", "Trained on", "trained\non", str, drop=2),)
 _AFTER = (
     ConditionColumn("shots", "Shots", "shots", str, drop=3),
-    ConditionColumn("protocol", "Protocol", "proto-\ncol", str, drop=1),
+    ConditionColumn("method", "Method", "method", str, drop=1),
     ConditionColumn("source", "Source", "source", str),
 )
 _ANSWERS = (

@@ -14,12 +14,12 @@ from lvlm_ad.runs import METRIC_NAMES
 if TYPE_CHECKING:
     from lvlm_ad.runs import Run
 
-__all__ = ["MAPS", "Filters", "protocol_of", "published_entries", "published_sources", "shots_of"]
+__all__ = ["MAPS", "Filters", "method_of", "published_entries", "published_sources", "shots_of"]
 
 MAPS = "maps"
-"""The protocol of methods that make an anomaly map of their own."""
+"""How rows with an anomaly map of their own were inspected."""
 
-_TESTED = "trained on the tested set"
+_TESTED = "trained on this data set"
 _TRANSDUCTIVE = "transductive"
 
 
@@ -30,35 +30,35 @@ class Filters:
     Attributes:
         trained_on: a data set that the method was trained on, or "nothing"; "" for any. Runs do not record it.
         shots: the number of reference images; None for any.
-        protocol: how images are inspected: a method's name, such as "regions", or "maps"; "" for any.
+        method: how images are inspected: a method's name, such as "regions", or "maps"; "" for any.
 
     Example:
-        >>> [row.model for row in Filters(trained_on="nothing", protocol="regions").published()]
+        >>> [row.model for row in Filters(trained_on="nothing", method="regions").published()]
         ['GPT-4V-AD', 'GPT-4V-AD']
     """
 
     trained_on: str = ""
     shots: int | None = None
-    protocol: str = ""
+    method: str = ""
 
     @property
     def narrows_runs(self) -> bool:
-        """Whether the conditions leave out runs: those of the training cannot, as runs do not record it."""
-        return self.shots is not None or bool(self.protocol)
+        """Whether runs can be left out; ``trained_on`` leaves out none, because runs do not record it."""
+        return self.shots is not None or bool(self.method)
 
     def check(self, runs: Sequence[Run] = ()) -> None:
-        """Check the names; ``runs`` may have protocols that no published row has.
+        """Check the names; ``runs`` may have methods that no published row has.
 
         Raises:
             ConfigError: no published row is trained on that data set, or neither a published row nor a run has that
-                protocol; the message names the known ones.
+                method; the message names the known ones.
         """
         rows = published_rows()
         trained = {name for row in rows for name in row.trained_on}
-        protocols = {row.protocol for row in rows} | {protocol_of(run) for run in runs}
+        methods = {row.method for row in rows} | {method_of(run) for run in runs}
         for option, name, known in (
             ("--trained-on", self.trained_on, trained),
-            ("--protocol", self.protocol, protocols),
+            ("--method", self.method, methods),
         ):
             if name and name not in known:
                 raise ConfigError(f"{option}: no row has {name!r:.80}.{nearest(name, sorted(known))}")
@@ -70,20 +70,20 @@ class Filters:
             for row in published_rows()
             if (not self.trained_on or self.trained_on in row.trained_on)
             and self.shots in {None, row.shots}
-            and self.protocol in {"", row.protocol}
+            and self.method in {"", row.method}
         ]
 
     def runs(self, runs: Sequence[Run]) -> list[Run]:
-        """Return the runs with these shots and this protocol; reference rows stay, unless nothing else does."""
+        """Return the runs with these shots and this method; reference rows stay, unless nothing else does."""
         kept = [
             run
             for run in runs
-            if _is_reference(run) or (self.shots in {None, shots_of(run)} and self.protocol in {"", protocol_of(run)})
+            if _is_reference(run) or (self.shots in {None, shots_of(run)} and self.method in {"", method_of(run)})
         ]
         return [] if self.narrows_runs and all(map(_is_reference, kept)) else kept
 
     def checked_runs(self, runs: Sequence[Run]) -> list[Run]:
-        """Return what ``runs`` returns, which is not empty.
+        """Return ``runs(...)``, which is not empty.
 
         Raises:
             ConfigError: as ``check``.
@@ -92,7 +92,7 @@ class Filters:
         self.check(runs)
         kept = self.runs(runs)
         if not kept:
-            raise RunError("No run has the given --shots and --protocol; 'lvlm-ad leaderboard' shows all runs.")
+            raise RunError("No run has the given --shots and --method; 'lvlm-ad leaderboard' shows all runs.")
         return kept
 
 
@@ -102,7 +102,7 @@ def shots_of(run: Run) -> int:
     return shots
 
 
-def protocol_of(run: Run) -> str:
+def method_of(run: Run) -> str:
     """Return how a run's images were inspected: the method's name; "maps" for a baseline's own map."""
     return MAPS if run.manifest.model.row == "dense" else run.manifest.method.name
 
@@ -125,8 +125,8 @@ def published_sources(rows: Sequence[PublishedRow]) -> tuple[str, ...]:
 def _entry(row: PublishedRow) -> Entry:
     marks = [*([_TESTED] if row.is_trained_on_test_set else []), *([_TRANSDUCTIVE] if row.transductive else [])]
     explained = {
-        _TESTED: f"{_TESTED}: on {row.test_set.images_of}, which the test images are from",
-        _TRANSDUCTIVE: f"{_TRANSDUCTIVE}: scores all unlabelled test images together",
+        _TESTED: f"it was trained on {_title_of(row.test_set.images_of)}, which the test images are from",
+        _TRANSDUCTIVE: "it scores all unlabelled test images together",
     }
     trained = "" if row.trained_on == (NOTHING,) else f", trained on {', '.join(row.trained_on)}"
     return Entry(
@@ -143,11 +143,17 @@ def _entry(row: PublishedRow) -> Entry:
     )
 
 
+def _title_of(dataset: str) -> str:
+    """Return the title of a data set that is a test set itself; the name of any other."""
+    titles = {row.test_set.dataset: row.test_set.title for row in published_rows() if not row.test_set.part}
+    return titles.get(dataset, dataset)
+
+
 def _conditions(row: PublishedRow) -> dict[str, Any]:
     return {
         "trained_on": ", ".join(row.trained_on),
         "shots": row.shots,
-        "protocol": row.protocol,
+        "method": row.method,
         "source": row.source.name,
         "year": row.source.year,
         "where": row.source.where,

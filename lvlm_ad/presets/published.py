@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["NOTHING", "PUBLISHED_METRICS", "Differing", "PublishedRow", "PublishedTables", "Source", "TestSet"]
 
-Protocol = Literal["maps", "regions", "choice", "yes-no"]
+Method = Literal["maps", "regions", "choice", "yes-no"]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -73,7 +73,7 @@ class ResultTable(_Part):
     source: str
     dataset: str
     part: str = ""
-    protocol: Protocol
+    method: Method
     shots: Annotated[int, Field(ge=0, le=1000)]
     trained_on: Annotated[tuple[Text, ...], Field(min_length=1)]
     transductive: bool = False
@@ -105,7 +105,7 @@ class PublishedRow:
         model: the method or the model.
         test_set: the images.
         source: where the numbers were read.
-        protocol: "maps", "regions", "choice" or "yes-no".
+        method: "maps", "regions", "choice" or "yes-no".
         shots: the number of reference images.
         trained_on: data sets of anomaly detection that the method was trained on, or ``NOTHING``.
         transductive: whether it scores all unlabelled test images together.
@@ -116,7 +116,7 @@ class PublishedRow:
     model: str
     test_set: TestSet
     source: Source
-    protocol: str
+    method: str
     shots: int
     trained_on: tuple[str, ...]
     transductive: bool
@@ -147,7 +147,7 @@ class PublishedTables(_Part):
         found: dict[tuple[str, tuple[object, ...]], list[ResultTable]] = {}
         for table in self.table:
             for model in table.rows:
-                conditions = (table.dataset, table.part, table.protocol, table.shots, table.trained_on)
+                conditions = (table.dataset, table.part, table.method, table.shots, table.trained_on)
                 found.setdefault((model, conditions), []).append(table)
         for (model, _), tables in found.items():
             keys = [table.source for table in tables]
@@ -169,7 +169,7 @@ class PublishedTables(_Part):
                     model,
                     test_sets[table.dataset, table.part],
                     sources[table.source],
-                    table.protocol,
+                    table.method,
                     table.shots,
                     table.trained_on,
                     table.transductive,

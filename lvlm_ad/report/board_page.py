@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board, Column, Entry, Group
 
 BOARD_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
-_FILTERS = {"trained_on": "Trained on", "shots": "Shots", "protocol": "Protocol"}
+_FILTERS = {"trained_on": "Trained on", "shots": "Shots", "method": "Method"}
 """Condition of a published row -> its name in the filter."""
 
 _BY_CATEGORY = ("image_auroc", "pixel_auroc", "pixel_aupro")

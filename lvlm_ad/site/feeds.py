@@ -147,7 +147,7 @@ def _columns(manifests: Mapping[str, Manifest], names: Sequence[str]) -> dict[st
         manifest = manifests.get(entry.run)
         first = {"schema_version": FEED_VERSION, "dataset": group.conditions["dataset"]}
         if manifest is None:
-            published = {"method": entry.conditions.get("protocol"), "shots": entry.conditions.get("shots")}
+            published = {"method": entry.conditions.get("method"), "shots": entry.conditions.get("shots")}
             return {**first, **published, "part": group.conditions.get("part")}
         return {
             **first,

@@ -212,12 +212,12 @@ def test_published_results_need_no_run(lvlm_ad_command, tmp_path):
 
 def test_filters_choose_runs_of_a_folder(lvlm_ad_command, finished):
     """By the method and the number of reference images."""
-    kept = lvlm_ad_command("leaderboard", finished[0], "--shots", "0", "--protocol", "maps", "--format", "csv")
+    kept = lvlm_ad_command("leaderboard", finished[0], "--shots", "0", "--method", "maps", "--format", "csv")
     assert kept.returncode == 0
     assert "contrast (dense)" in kept.stdout
     none = lvlm_ad_command("leaderboard", finished[0], "--shots", "5")
     assert none.returncode == 2
-    assert "No run has the given --shots and --protocol" in none.stderr
+    assert "No run has the given --shots and --method" in none.stderr
 
 
 @pytest.mark.parametrize("form", ["table", "md", "csv", "json", "tex"])

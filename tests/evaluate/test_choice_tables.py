@@ -122,9 +122,9 @@ def test_published_rows_stand_beside_the_accuracy_of_detection(made):
     assert {one.run: one.metrics["balanced_accuracy"] for one in measured} == {
         name: one["accuracy"] for name, one in by_name.items()
     }
-    assert {(one.kind, one.rank, one.conditions["protocol"]) for one in measured} == {("apart", None, "choice")}
+    assert {(one.kind, one.rank, one.conditions["method"]) for one in measured} == {("apart", None, "choice")}
     assert all("counts as wrong; MMAD's script leaves it out" in one.notes[-1] for one in measured)
-    assert "AnomalyGPT [trained on the tested set]" in [entry.name for entry in group.entries]
+    assert "AnomalyGPT [trained on this data set]" in [entry.name for entry in group.entries]
 
 
 def test_every_accuracy_can_rank(made):

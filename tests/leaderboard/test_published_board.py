@@ -31,25 +31,34 @@ def test_there_is_a_table_for_each_test_set_without_any_run():
         metric = "image_auroc" if group.entries[0].metrics["image_auroc"] is not None else "balanced_accuracy"
         values = [entry.metrics.get(metric) or 0 for entry in group.entries]
         assert values == sorted(values, reverse=True)
-    assert names(board.groups[2])[6] == "AnomalyGPT [trained on the tested set]"
+    assert names(board.groups[2])[6] == "AnomalyGPT [trained on this data set]"
     assert "AnomalyGPT" in names(board.groups[3])
+
+
+def test_a_mark_is_explained_in_words():
+    """The note does not repeat the mark, and names the data set by its title."""
+    notes = {entry.name: entry.notes for group in published_board().groups for entry in group.entries}
+    assert notes["AnomalyGPT [trained on this data set]"] == (
+        "it was trained on MVTec AD, which the test images are from",
+    )
+    assert "it scores all unlabelled test images together" in notes["MuSc [transductive]"]
 
 
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        (Filters(protocol="regions"), [["GPT-4V-AD"], ["GPT-4V-AD"]]),
+        (Filters(method="regions"), [["GPT-4V-AD"], ["GPT-4V-AD"]]),
         (
-            Filters(trained_on="nothing", protocol="maps"),
+            Filters(trained_on="nothing", method="maps"),
             [["WinCLIP", "WinCLIP", "MuSc [transductive]"], ["WinCLIP"] * 2],
         ),
         (Filters(shots=4), [["Qwen2.5-VL-7B", "LLaVA-OneVision-7B", "Qwen2.5-VL-3B"]]),
-        (Filters(trained_on="mvtec", shots=1), [["AnomalyGPT [trained on the tested set]"], *[["AnomalyGPT"]] * 3]),
+        (Filters(trained_on="mvtec", shots=1), [["AnomalyGPT [trained on this data set]"], *[["AnomalyGPT"]] * 3]),
         (Filters(shots=3), []),
     ],
 )
 def test_filters_leave_the_rows_with_all_conditions(filters, expected):
-    """Training data, reference images and protocol; a table without rows is left out."""
+    """Training data, reference images and method; a table without rows is left out."""
     assert [names(group) for group in published_board(filters=filters).groups] == expected
 
 
@@ -57,7 +66,7 @@ def test_filters_leave_the_rows_with_all_conditions(filters, expected):
     ("filters", "message"),
     [
         (Filters(trained_on="mvtek"), "--trained-on: no row has 'mvtek'. Did you mean 'mvtec'?"),
-        (Filters(protocol="yesno"), "--protocol: no row has 'yesno'. Did you mean 'yes-no'?"),
+        (Filters(method="yesno"), "--method: no row has 'yesno'. Did you mean 'yes-no'?"),
     ],
 )
 def test_an_unknown_name_is_an_error(make_run, filters, message):
@@ -74,13 +83,13 @@ def test_filters_choose_runs_too(make_run, make_reference_row, make_own_map):
     runs = [*made, make_reference_row("chance", 0.5)]
     (whole,) = [group for group in make_board(runs).groups if group.conditions["shots"] == 0]
     ranks = {entry.name: entry.rank for entry in whole.entries}
-    (group,) = make_board(runs, filters=Filters(shots=0, protocol="regions")).groups
+    (group,) = make_board(runs, filters=Filters(shots=0, method="regions")).groups
     assert {entry.name: entry.rank for entry in group.entries} == {name: ranks[name] for name in ("a", "b", "chance")}
     (group,) = make_board(runs, filters=Filters(shots=2)).groups
     assert [entry.name for entry in group.entries] == ["c", "chance"]
-    assert [run.manifest.model.name for run in Filters(protocol="maps").runs(runs)] == ["d", "chance"]
+    assert [run.manifest.model.name for run in Filters(method="maps").runs(runs)] == ["d", "chance"]
     assert make_board(runs, filters=Filters(trained_on="visa")).groups == make_board(runs).groups
-    with pytest.raises(RunError, match="No run has the given --shots and --protocol"):
+    with pytest.raises(RunError, match="No run has the given --shots and --method"):
         Filters(shots=7).checked_runs(runs)
 
 
@@ -107,7 +116,7 @@ def test_runs_stand_beside_published_rows_without_ranks(make_run, make_reference
     two = group.entries[0]
     assert (two.rank, two.metrics["image_auroc"]) == (None, 0.9)
     assert two.intervals["image_auroc"] == (pytest.approx(0.8), 1.0)
-    assert two.conditions == {"shots": 2, "protocol": "regions", "source": "measured here"}
+    assert two.conditions == {"shots": 2, "method": "regions", "source": "measured here"}
     assert "2 reference images" in two.notes[-1]
     # Nobody published rows with two reference images on MVTec AD.
     assert TITLES[0] not in [one.title for one in published_board(runs, filters=Filters(shots=2)).groups]
@@ -115,7 +124,7 @@ def test_runs_stand_beside_published_rows_without_ranks(make_run, make_reference
 
 def test_every_format_shows_numbers_conditions_and_sources():
     """Percent in tables, fractions in CSV and JSON; the place of each number is named."""
-    board = published_board(filters=Filters(protocol="choice"))
+    board = published_board(filters=Filters(method="choice"))
     out = io.StringIO()
     print_board(board, Console(file=out, width=140))
     texts = [FORMATS["md"](board), FORMATS["tex"](board), board_page(board), out.getvalue()]
@@ -125,7 +134,7 @@ def test_every_format_shows_numbers_conditions_and_sources():
             assert words in flat, words
     rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](board))))
     row = next(one for one in rows if one["model"] == "GPT-4o" and one["group"] == TITLES[2])
-    assert (row["trained_on"], row["shots"], row["protocol"]) == ("nothing", "1", "choice")
+    assert (row["trained_on"], row["shots"], row["method"]) == ("nothing", "1", "choice")
     assert (float(row["balanced_accuracy"]), float(row["f1"])) == (pytest.approx(0.813), pytest.approx(0.889))
     assert (row["source"], row["rank"]) == ("MMAD, ICLR 2025", "")
     entries = json.loads(FORMATS["json"](board))["groups"][0]["entries"]
@@ -135,7 +144,7 @@ def test_every_format_shows_numbers_conditions_and_sources():
 
 def test_why_two_sources_differ_is_said_once():
     """In each table and format one sentence for both rows of WinCLIP; a terminal names each source once, below all."""
-    board = published_board(filters=Filters(trained_on="nothing", protocol="maps"))
+    board = published_board(filters=Filters(trained_on="nothing", method="maps"))
     out = io.StringIO()
     print_board(board, Console(file=out, width=100_000))
     texts = [FORMATS["md"](board), FORMATS["tex"](board), re.sub("<script.*?</script>|<tr.*?>", "", board_page(board))]
@@ -151,7 +160,7 @@ def test_columns_are_those_that_rows_have_or_that_are_chosen():
     assert heads[0].startswith(
         "| # | Model | Trained on | I-AUROC | I-AP | I-F1 | P-AUROC | P-AP | P-F1 | PRO | Shots |"
     )
-    assert heads[1] == "| # | Model | Trained on | Bal. acc. | Recall | Precision | F1 | Shots | Protocol | Source |"
+    assert heads[1] == "| # | Model | Trained on | Bal. acc. | Recall | Precision | F1 | Shots | Method | Source |"
     chosen = FORMATS["md"](board, chosen_published("shots,image_auroc"))
     assert chosen.splitlines()[2] == "| # | Model | Shots | I-AUROC |"
     with pytest.raises(ConfigError, match="Did you mean 'trained_on'"):

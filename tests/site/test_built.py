@@ -154,7 +154,7 @@ def test_the_keyboard_reaches_every_page(built, open_page):
 
 
 def test_published_results_are_filtered_in_the_page(built, open_page):
-    """By training data, shots and protocol; without scripts every row is there."""
+    """By training data, shots and method; without scripts every row is there."""
     page = open_page(built / "published.html").page
     rows = page.locator("tr.published:visible")
     total = rows.count()
