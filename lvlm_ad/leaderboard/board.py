@@ -28,6 +28,7 @@ _SHARING = {
     "all rows": {"ranked", "apart", "frame"},
     "all but reference rows": {"ranked", "apart"},
     "all that are not ranked": {"apart"},
+    "all published rows": {"published"},
 }
 """Rows that may share a note, which is then said once, and their kinds."""
 

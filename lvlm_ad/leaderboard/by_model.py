@@ -189,7 +189,7 @@ def _key(manifest: Manifest) -> tuple[object, ...]:
 def model_title(manifest: Manifest) -> str:
     """Name a model; one preset may stand for several, such as all that a server has."""
     model = manifest.model
-    return f"{model.name} ({model.label})" if model.label else model.name
+    return f"{model.title} ({model.label})" if model.label else model.title
 
 
 def _other_sizes(key: tuple[object, ...], by_model: Mapping[tuple[object, ...], Sequence[Run]]) -> list[str]:

@@ -135,7 +135,8 @@ def _entry(row: PublishedRow) -> Entry:
         None,
         {**dict.fromkeys(METRIC_NAMES), **{name: round(value / 100, 6) for name, value in row.values.items()}},
         notes=(
-            f"published, not measured here: {row.source.name}{trained}",
+            "published, not measured here",
+            f"{row.source.name}{trained}",
             *map(explained.__getitem__, marks),
             *row.notes,
         ),

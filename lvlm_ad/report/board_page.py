@@ -52,8 +52,6 @@ _NAMES_AT_A_POINT = 2
 _NAMED_POINTS = 12
 """If there are more points, only those on the front are named."""
 
-_LONGEST_NAME = 60
-
 _CLOSE = 0.06
 """Fraction of the height: the names of lines closer than this would overlap."""
 
@@ -216,11 +214,12 @@ def cost_plot(entries: Sequence[Entry], name: str = "cost", *, narrow: bool = Fa
     for point, rows in points.items():
         axes.scatter(*point, s=28, zorder=3, **_point_style(rows))
     axes.margins(y=0.12)
-    _draw_lines(axes, lines)
+    longest = 16 if narrow else 28
+    _draw_lines(axes, lines, longest)
     named = {point: rows for point, rows in points.items() if len(points) <= _NAMED_POINTS or point in observed}
     with any_script():
         figure.draw_without_rendering()
-    _write_names(axes, {point: _label(rows, 16 if narrow else 28) for point, rows in named.items()})
+    _write_names(axes, {point: _label(rows, longest) for point, rows in named.items()})
     alt = f"Image AUROC over the cost of an image: {_in_words(points, lines, observed)}."
     return as_plot(name, "Accuracy against cost", alt, figure)
 
@@ -265,7 +264,7 @@ def _draw_front(axes: Any, points: set[Point]) -> None:
         axes.step([*costs, axes.get_xlim()[1]], [*aurocs, aurocs[-1]], where="post", color=DEFECT, lw=1.2)
 
 
-def _draw_lines(axes: Any, lines: Mapping[str, float]) -> None:
+def _draw_lines(axes: Any, lines: Mapping[str, float], longest: int) -> None:
     """Draw reference rows as lines with their names at the right; side by side if lines are close."""
     low, high = axes.get_ylim()
     x, below = 1.0, -1.0
@@ -274,14 +273,17 @@ def _draw_lines(axes: Any, lines: Mapping[str, float]) -> None:
         x = x - 0.18 if auroc - below < _CLOSE * (high - low) else 0.99
         below = auroc
         style = {"ha": "right", "va": "center", "fontsize": FONT_SIZE, "color": MUTED, "bbox": _BACKGROUND}
-        axes.text(x, auroc, plot_text(name[:_LONGEST_NAME]), transform=axes.get_yaxis_transform(), **style)
+        axes.text(x, auroc, plot_text(_cut(name, longest)), transform=axes.get_yaxis_transform(), **style)
 
 
 def _label(rows: Sequence[Entry], longest: int) -> str:
-    names = [row.name if len(row.name) <= longest else f"{row.name[: longest - 3]}..." for row in rows]
-    more = len(names) - _NAMES_AT_A_POINT
-    lines = [plot_text(name[:_LONGEST_NAME]) for name in names[:_NAMES_AT_A_POINT]]
+    more = len(rows) - _NAMES_AT_A_POINT
+    lines = [plot_text(_cut(row.name, longest)) for row in rows[:_NAMES_AT_A_POINT]]
     return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
+
+
+def _cut(name: str, longest: int) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 3]}..."
 
 
 def _write_names(axes: Any, labels: Mapping[Point, str]) -> None:

@@ -98,6 +98,11 @@ class ModelRecord(_Record):
     notes: list[str] = []
     """What a reader of a table must know."""
 
+    @property
+    def title(self) -> str:
+        """The name as readers see it."""
+        return self.name if self.name.strip() else "(no name)"
+
 
 class DatasetRecord(_Record):
     """The data set that the model was measured on."""
@@ -229,4 +234,4 @@ class Manifest(_Record):
         """The model's name as tables show it, such as "contrast (dense)", or "gpt-4o (boxes)" for another method."""
         method = "" if self.method.name == "regions" else self.method.name
         labels = ", ".join(filter(None, (method, "dense" if self.model.row == "dense" else "", self.model.label)))
-        return f"{self.model.name} ({labels})" if labels else self.model.name
+        return f"{self.model.title} ({labels})" if labels else self.model.title

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.leaderboard import make_board, outcomes, writable
+from lvlm_ad.leaderboard import make_board, model_title, outcomes, writable
 from lvlm_ad.runs import METRIC_NAMES
 
 
@@ -322,9 +322,9 @@ def test_published_rows_appear_with_their_source(make_run):
     assert group.entries[1].name == "AnomalyVFM (RADIO)"
     gpt = next(entry for entry in group.entries if entry.name == "GPT-4V-AD")
     assert gpt.metrics["image_auroc"] == pytest.approx(0.771)
-    assert gpt.notes == ("published, not measured here: Zhang et al., arXiv 2311.02612",)
+    assert gpt.notes == ("published, not measured here", "Zhang et al., arXiv 2311.02612")
     trained = next(entry for entry in group.entries if entry.name == "AnomalyCLIP")
-    assert trained.notes == ("published, not measured here: VisualAD, CVPR 2026, trained on visa",)
+    assert trained.notes == ("published, not measured here", "VisualAD, CVPR 2026, trained on visa")
     assert {entry.rank for entry in group.entries[1:]} == {None}
     assert [text.partition(":")[0] for text in group.sources][:2] == [
         "Zhang et al., arXiv 2311.02612",
@@ -394,3 +394,12 @@ def test_metrics_undefined_for_the_same_categories_are_one_note(make_run):
     }
     text = notes(make_board([make_run("a", mean={"undefined": undefined})]))["a"]
     assert text == f"{where}: no image is normal, no image is anomalous; pixel metrics: {undefined['pixel_aupro']}"
+
+
+@pytest.mark.parametrize("blank", ["", "   ", "\u00a0"])
+def test_a_blank_name_is_shown_as_words(make_run, blank):
+    """In tables, with its label, and as the title of its page; a run may be a stranger's."""
+    runs = [make_run(blank, 0.9), make_run(blank, 0.8, model={"label": "b"})]
+    names = [entry.name for group in make_board(runs).groups for entry in group.entries]
+    assert names == ["(no name)", "(no name) (b)"]
+    assert [model_title(run.manifest) for run in runs] == names
