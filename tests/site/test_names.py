@@ -64,7 +64,7 @@ def test_a_table_of_nineteen_columns_fits_a_wide_window(make_run, tmp_path, open
     runs = [make_run(f"model-{at}", 0.9 - at / 10, dataset="loco", mean=dict.fromkeys(metrics, 0.6)) for at in range(3)]
     for run in runs:
         run.metrics["reported"] = list(metrics)
-        run.metrics["mean"]["interval"] |= dict.fromkeys(metrics, [0.5, 0.7])
+        run.metrics["mean"]["interval"] |= {name: [0.5, 0.7] for name in metrics}
     path = tmp_path / "loco.html"
     path.write_text(board_page(make_board(runs)), encoding="utf-8")
     page = open_page(path, width=1900).page
@@ -80,8 +80,9 @@ def test_a_table_of_nineteen_columns_fits_a_wide_window(make_run, tmp_path, open
 
 def test_titles_of_own_images_make_no_tall_head(make_run, tmp_path, open_page):
     """At 390 px a title of many words, or of one long word, takes few lines."""
-    runs = []
-    for at, categories in enumerate((["front of housing", "rear of housing", "left side door"], ["housing_of_the_left_bearing_with_seal_v2"], ["screw"])):
+    runs, long = [], "housing_of_the_left_bearing_with_seal_v2"
+    sets = (["front of housing", "rear of housing", "left side door"], [long], ["screw"])
+    for at, categories in enumerate(sets):
         run = make_run("model", 0.8, dataset="folder", fingerprint=str(at))
         dataset = run.manifest.dataset.model_copy(update={"categories": categories})
         runs.append(replace(run, manifest=run.manifest.model_copy(update={"dataset": dataset})))
