@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.errors import MetricError
+from lvlm_ad.metrics.stability.level_effects import level_variance
 from lvlm_ad.metrics.stability.measured import (
     Measured,
     as_table,
@@ -52,7 +53,8 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
 
     Estimates by the method of moments from the mean squares of the two-way table with replicates, images random
     (Searle, Casella and McCulloch, Variance Components, 1992, chapter 4). Intervals: the jackknife over images,
-    of image and repeat on the cube root.
+    of image and repeat on the cube root; of condition see ``level_variance``, since the jackknife covers too little
+    near 0.
 
     Args:
         y: ``(n, A, R)``, the score of image i under condition a in repeat r; A is 2 or more. Images that lack an answer
@@ -87,6 +89,7 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
         # The components between and within images are far above 0 as a rule; the others may be near it.
         scales = (jackknife_of_variance, jackknife, jackknife, jackknife_of_variance)
         measured = [scale(float(value), each) for scale, value, each in zip(scales, found, without.T, strict=False)]
+        measured[1] = level_variance(mean_from_first(table))
     else:
         measured = [Measured(float(value), None, "fewer than 3 images") for value in found]
     if repeats == 1:
