@@ -100,8 +100,8 @@ def votes(
 
     g(k) is the mean over all subsets of k answers of the AUROC of their mean or median: a U-statistic (Hoeffding, Ann.
     Math. Stat. 19:293-325, 1948), unbiased for asking k times. With more than 1,000 subsets, 1,000 are drawn with a
-    fixed seed. The interval of the gain is the jackknife's over the images of each class; with ten images of a class
-    it is wider than need be.
+    fixed seed. The interval of the gain is the jackknife's over the images of each class, less what an image of one
+    class together with one of the other adds: the jackknife counts it once for each class.
 
     Args:
         labels: ``(n,)``, not 0 if anomalous.
@@ -127,16 +127,20 @@ def votes(
     truth, table = truth[answered], table[answered]
     repeats = table.shape[1]
     results: list[Vote] = []
-    single = np.empty(0)
+    single, single_pairs = np.empty(0), np.empty(0)
     for k in range(1, repeats + 1):
         subsets = list(_subsets(repeats, k))
-        value, without = _mean_auroc(truth, [_combined(table[:, subset], how, digits) for subset in subsets])
+        combined = [_combined(table[:, subset], how, digits) for subset in subsets]
+        value, without = _mean_auroc(truth, combined)
         if value is None:
             results.append(Vote(k, None, Measured(None, None, _NO_CLASS), len(subsets), k == repeats))
             continue
-        single = without if k == 1 else single
+        pairs = _pairs(truth, combined)
+        single, single_pairs = (without, pairs) if k == 1 else (single, single_pairs)
         first = value if k == 1 else results[0].auroc
-        gain = Measured(None, None, _NO_CLASS) if first is None else _gain(truth, value - first, without - single)
+        gain = Measured(None, None, _NO_CLASS)
+        if first is not None:
+            gain = _gain(truth, value - first, without - single, pairs - single_pairs)
         results.append(Vote(k, value, gain, len(subsets), k == repeats))
     return tuple(results)
 
@@ -190,8 +194,26 @@ def _mean_auroc(
     return float(mean_from_first(np.array(values))), mean_from_first(np.array(without), axis=0)
 
 
-def _gain(labels: NDArray[np.bool_], value: float, without: NDArray[np.float64]) -> Measured:
-    """Return a gain with its jackknife interval; each class is a sample of its own."""
+def _pairs(labels: NDArray[np.bool_], subsets: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return in how many of the subsets each defective image has the higher score than each good one, ties as half.
+
+    Float64 ``(defective, good)`` in 0..1; NaN for two images that no subset has both of.
+    """
+    wins, seen = (np.zeros((np.count_nonzero(labels), np.count_nonzero(~labels))) for _ in range(2))
+    for scores in subsets:
+        above = scores[labels][:, None] - scores[~labels]
+        seen += ~np.isnan(above)
+        wins += (above > 0) + (above == 0) / 2
+    return np.asarray(np.divide(wins, seen, out=np.full(wins.shape, np.nan), where=seen > 0))
+
+
+def _gain(
+    labels: NDArray[np.bool_], value: float, without: NDArray[np.float64], pairs: NDArray[np.float64]
+) -> Measured:
+    """Return a gain with its interval: the jackknife's, each class a sample of its own, without what it counts twice.
+
+    What pairs add to the variance is their interaction's mean square over their number, as in a two-way layout.
+    """
     if np.isnan(without).any():
         return Measured(value, None, "fewer than 2 images of a class")
     if np.ptp(without) < SAME:
@@ -199,5 +221,8 @@ def _gain(labels: NDArray[np.bool_], value: float, without: NDArray[np.float64])
     kinds = [without[labels], without[~labels]]
     parts = [(one.size - 1) * one.var() for one in kinds]
     freedom = sum(parts) ** 2 / sum(part**2 / (one.size - 1) for part, one in zip(parts, kinds, strict=True))
-    half = float(stdtrit(freedom, 0.975)) * math.sqrt(sum(parts))
+    rows, columns = np.nanmean(pairs, axis=1, keepdims=True), np.nanmean(pairs, axis=0)
+    interaction = float(np.nansum((pairs - rows - columns + np.nanmean(pairs)) ** 2))
+    twice = interaction / math.prod(one.size - 1 for one in kinds) / math.prod(one.size for one in kinds)
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(max(sum(parts) - twice, twice))
     return Measured(value, (max(value - half, -1.0), min(value + half, 1.0)))

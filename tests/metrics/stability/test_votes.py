@@ -69,8 +69,14 @@ def test_the_ends_of_votes_are_single_answers_and_all_answers():
     assert [one.subsets for one in found] == [5, 10, 10, 5, 1]
 
 
-def test_a_gain_has_the_interval_of_the_jackknife():
-    """The variance is that of leaving out each image, computed here one by one; degrees of freedom as Satterthwaite."""
+def pairs(labels, scores):
+    """Who wins each comparison of a defective with a good image; a tie is half a win."""
+    difference = scores[labels][:, None] - scores[~labels]
+    return (np.sign(difference) + 1) / 2
+
+
+def test_the_interval_of_a_gain_counts_once_what_pairs_of_images_add():
+    """The jackknife's variance, image by image, less the interaction of a two-way table of pairs; Satterthwaite's t."""
     draw = np.random.default_rng(1)
     labels = np.arange(14) < 6
     scores = draw.normal(labels[:, None], 1, (14, 3))
@@ -83,7 +89,10 @@ def test_a_gain_has_the_interval_of_the_jackknife():
 
     each = np.array([without(at) for at in range(14)])
     bad, good = ((kind.sum() - 1) * each[kind].var() for kind in (labels, ~labels))
-    half = t.ppf(0.975, (bad + good) ** 2 / (bad**2 / 5 + good**2 / 7)) * math.sqrt(bad + good)
+    table = pairs(labels, scores.mean(axis=1)) - np.mean([pairs(labels, one) for one in scores.T], axis=0)
+    rows, columns = table.mean(axis=1)[:, None], table.mean(axis=0)
+    twice = ((table - rows - columns + table.mean()) ** 2).sum() / (5 * 7) / (6 * 8)
+    half = t.ppf(0.975, (bad + good) ** 2 / (bad**2 / 5 + good**2 / 7)) * math.sqrt(bad + good - twice)
     assert gain.interval == pytest.approx((gain.value - half, gain.value + half), abs=1e-12)
 
 
