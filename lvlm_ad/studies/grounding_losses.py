@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lvlm_ad.studies.maps import StudyMaps
     from lvlm_ad.studies.readings import Readings
 
-__all__ = ["loss_figures", "loss_interval", "loss_maps"]
+__all__ = ["loss_figures", "loss_interval", "loss_maps", "loss_steps"]
 
 Step = Literal["division", "naming", "score"]
 Metric = Literal["pixel_ap", "pixel_aupro"]
@@ -114,7 +114,7 @@ def loss_figures(readings: Readings, maps: StudyMaps, column: int, method: str) 
         estimates = {step: _of_metric(categories, metric) for step, categories in steps.items()}
         if estimates["division"]:
             condition = readings.conditions[column].name
-            lost = _steps(metric, estimates)
+            lost = loss_steps(metric, estimates)
             figures.append(LossFigures(condition=condition, method=method, metric=metric, images=images, steps=lost))
     return figures
 
@@ -134,7 +134,7 @@ def _add(
         category.histograms[step].append(histogram_of_cells(counts, scores))
 
 
-def _steps(metric: Metric, estimates: Mapping[Step, Mapping[str, Estimate]]) -> list[LossStep]:
+def loss_steps(metric: Metric, estimates: Mapping[Step, Mapping[str, Estimate]]) -> list[LossStep]:
     """Return the ideal and each step with its loss."""
     steps = [LossStep(step="ideal", value=Number(value=1.0, interval=(1.0, 1.0)), lost=Number(value=0.0))]
     before: Mapping[str, Estimate] | None = None
