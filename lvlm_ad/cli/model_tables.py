@@ -41,7 +41,7 @@ def print_model_tables(tables: Sequence[ModelTable], columns: Sequence[Column], 
         for note in notes_of(table):
             console.print(Text(f"  {escaped(note)}", style="dim"))
         console.print()
-    console.print(Text(" ".join(explanations(tables, columns)), style="dim"))
+    console.print(Text(" ".join(explanations(tables, columns, "Under")), style="dim"))
 
 
 def _heads(columns: Sequence[Column]) -> list[str]:

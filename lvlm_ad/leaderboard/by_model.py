@@ -69,7 +69,7 @@ def _tokens(record: PredictionRecord) -> float | None:
 USES = (
     Use("questions", "Questions", "{:.3g}".format, _questions),
     Use("tokens", "Tokens", "{:,.0f}".format, _tokens),
-    Use("cost_usd", "USD", usd, lambda record: record.cost_usd),
+    Use("cost_usd", "USD/image", usd, lambda record: record.cost_usd),
     Use("seconds", "Seconds", "{:.3g}".format, lambda record: record.seconds),
 )
 """In the order of the columns."""

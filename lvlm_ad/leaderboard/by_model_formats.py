@@ -95,14 +95,14 @@ def _signed(use: Use, amount: float) -> str:
     return f"{'-' if amount < 0 else '+'}{text}" if amount else text
 
 
-def explanations(tables: Sequence[ModelTable], columns: Sequence[Column]) -> list[str]:
-    """Explain headings and differences, for what stands below the tables."""
+def explanations(tables: Sequence[ModelTable], columns: Sequence[Column], place: str = "After") -> list[str]:
+    """Explain headings and differences, for what stands below the tables; ``place`` is where a difference stands."""
     shown = [column for column in columns if any(column in shown_metrics(table, columns) for table in tables)]
     return [
         heads_in_words(shown),
         *metric_notes(shown),
         "Questions, tokens, USD and seconds are means per image.",
-        "Below or beside a value: its difference to the first row, with its 95 % interval, over the same images.",
+        f"{place} a value: its difference to the first row, with its 95 % interval, over the same images.",
         f"*: p below {SIGNIFICANT}, adjusted by Holm's method for all methods of the table.",
     ]
 

@@ -147,7 +147,7 @@ _HEADS = {
     "difference": "To best: difference to the best row that can be ranked, with its 95 % interval, which holds for "
     "this pair alone.",
     "usd_per_image": "USD/image: cost per image asked about.",
-    "usd_per_point": "USD/point: cost per percentage point of I-AUROC above 50 (chance); empty if its interval "
+    "usd_per_point": "USD/point: cost per percentage point of I-AUROC above 50 (chance); a dash if its interval "
     "includes 50.",
 }
 """Column -> what its heading means."""
@@ -164,7 +164,10 @@ OWN_MAPS = (
     "ranked rows score whole regions."
 )
 
-INTERVALS = "A 95 % interval shows how much a value would vary with other test images of the same categories."
+INTERVALS = (
+    "A 95 % interval shows how much a value would vary with other test images of the same categories. Where a measured "
+    "value has none, the run's metrics file says why."
+)
 
 RANKS = (
     "A rank of 2\N{EN DASH}4 means that the row is second, third or fourth best; these images cannot show which. One "

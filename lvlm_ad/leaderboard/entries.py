@@ -256,7 +256,8 @@ def _model_notes(manifest: Manifest, namesakes: Sequence[Manifest]) -> list[str]
         notes.append(", ".join(differing))
     notes += manifest.model.notes
     if manifest.prompt.own:
-        notes.append(f"asked with prompt {manifest.prompt.name}, read as {manifest.method.convention.get('name', '?')}")
+        convention = manifest.method.convention.get("name", "?")
+        notes.append(f"asked with the prompt {manifest.prompt.name}; coordinates read as {convention}")
     if manifest.prompt.with_schema is False:
         notes.append("the endpoint was not given the JSON schema")
     if not manifest.prompt.zero_knowledge:

@@ -113,6 +113,7 @@ def board_values(
     entries = [entry for group in board.groups for entry in group.entries]
     return {
         "published": published,
+        "has_runs": any(entry.run for entry in entries),
         "groups": [
             _group(group, links_of(group), number, columns) for number, group in enumerate(board.groups, start=1)
         ],

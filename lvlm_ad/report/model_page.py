@@ -54,4 +54,4 @@ def method_values(
             for row in table.rows
         ]
         shown.append({"title": table.title, "heads": heads_of(table, columns), "rows": rows, "notes": notes_of(table)})
-    return {"tables": shown, "explanations": explanations(tables, columns)}
+    return {"tables": shown, "explanations": explanations(tables, columns, "Under")}

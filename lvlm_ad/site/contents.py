@@ -147,9 +147,9 @@ class Contents:
             table = self.tables[one][0]
             checked[bool(folders_of(self.data, table.dataset))].append(table.title)
         if not checked[True]:
-            return f"{recomputed}. Labels and pixel counts were not compared with images and masks."
+            return f"{recomputed}. Labels and pixel counts were not compared with the data set's images and masks."
         if not checked[False]:
-            return f"{recomputed}, and labels and pixel counts against the images and masks."
+            return f"{recomputed}, and its labels and pixel counts were compared with the images and masks."
         against, others = (", ".join(checked[one]) for one in (True, False))
         return (
             f"{recomputed}. Labels and pixel counts were compared with the images and masks of {against}, not with "
@@ -157,7 +157,7 @@ class Contents:
         )
 
     def dates(self) -> str:
-        """When the runs were started, such as "2026-01-01 to 2026-02-03"."""
+        """When the runs were started, such as "2026-01-01 to 2026-02-03"; empty without a run."""
         days = sorted(run.manifest.started[:10] for run in self.runs)
         return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
 
@@ -166,7 +166,7 @@ class Contents:
         return model_title(self.by_folder[entry.run].manifest)
 
     def model_links(self, entries: Sequence[Entry], root: str) -> dict[str, str]:
-        """Return run -> the page of its model, as seen from a page from which ``root`` leads to the first page."""
+        """Return run -> the page of its model, ``root``: relative path from the page to the first page."""
         return {
             entry.run: f"{root}{self.model_pages[self.model_of(entry)]}"
             for entry in entries

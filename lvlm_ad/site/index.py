@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.leaderboard import percent, usd
+from lvlm_ad.leaderboard import model_title, percent, usd
 from lvlm_ad.leaderboard.choice_values import ACCURACY
 from lvlm_ad.presets.published import NOTHING
 from lvlm_ad.report.interval_words import interval_text
@@ -36,12 +36,16 @@ _ABOUT = {
     "feeds/published.csv": "every row of published results",
     "feeds/runs.json": "new runs, for feed readers",
     "feeds/schema.json": "JSON schema of the tables",
-    "exports/evaluation-tables.json": "results by task, for sites that collect them",
+    "exports/evaluation-tables.json": "results by task, in the format of Papers with Code's archive",
+}
+_ABOUT_FOLDERS = {
+    "exports/huggingface/": "results of a model, for its repository at the Hugging Face hub",
+    "exports/paperswithcode/": "results on a data set, for paperswithcode.co",
 }
 
 
 def index_page(contents: Contents) -> str:
-    """Return the first page."""
+    """Return the first page of a site."""
     # The first table of a set of images has the most ranked rows.
     mains = [tables[0] for tables in contents.tables.values()]
     return render(
@@ -49,7 +53,7 @@ def index_page(contents: Contents) -> str:
         ("sortable.js", "sortable.a11y.js", "ascending.js"),
         title="lvlm-ad leaderboard: zero-shot visual anomaly detection",
         n_runs=len(contents.runs),
-        n_models=len(contents.models),
+        measured=_measured_in_words(contents),
         verified=contents.verified_in_words(contents.tables),
         left_out=contents.left_out,
         cards=[_card(contents, table) for table in mains],
@@ -58,14 +62,14 @@ def index_page(contents: Contents) -> str:
         models=sorted((_model(contents, name, mains) for name in contents.models), key=_best_first),
         published=[_published(group, number) for number, group in enumerate(contents.published.groups, start=1)],
         studies=list(zip(contents.studies, contents.study_folders, strict=True)),
-        downloads=list(contents.downloads),
-        about=_ABOUT,
+        downloads=[(path, _about(path)) for path in contents.downloads],
+        has_models=any(not run.manifest.model.frame for run in contents.runs),
         **contents.page_values("index.html", ""),
     )
 
 
 def price_range(rows: Sequence[ModelRow]) -> str:
-    """Return what an image costs, or from what to what; "free" where nothing does, empty if it is unknown.
+    """Return what an image costs in USD, or from what to what; empty if it is unknown.
 
     Example:
         >>> price_range([])
@@ -74,8 +78,6 @@ def price_range(rows: Sequence[ModelRow]) -> str:
     prices = sorted({row.entry.usd_per_image for row in rows if row.entry.usd_per_image is not None})
     if not prices:
         return ""
-    if prices[-1] == 0:
-        return "free"
     return "\N{EN DASH}".join(dict.fromkeys(usd(price) for price in (prices[0], prices[-1])))
 
 
@@ -88,7 +90,8 @@ def _sort_of(contents: Contents, table: Table) -> str:
 
 def _card(contents: Contents, table: Table) -> dict[str, Any]:
     sort = _sort_of(contents, table)
-    best = table.ranked[:_BEST] or [entry for entry in table.group.entries if entry.kind == "apart"][:_BEST]
+    of_models = [entry for entry in table.group.entries if _is_of_model(contents, entry)]
+    best = table.ranked[:_BEST] or [entry for entry in of_models if entry.kind == "apart"][:_BEST]
     others = [one for one in compared_rows(table, contents.by_folder).values() if one not in best]
     runs = {entry.run for one in contents.tables[table.images] for entry in one.group.entries if entry.run}
     first = contents.by_folder[next(entry.run for entry in table.group.entries if entry.run)].manifest.dataset
@@ -106,10 +109,49 @@ def _card(contents: Contents, table: Table) -> dict[str, Any]:
         "metric": "Accuracy" if sort == ACCURACY else metric_title(sort),
         "low": f"{100 * low:.0f}",
         "rows": [_bar(contents, entry, sort, low) for entry in (*best, *others)],
-        "ranked": bool(table.ranked),
+        "why_no_rank": _why_no_rank(table, of_models),
         "verdicts": [] if sort == ACCURACY else verdicts(table, contents.by_folder, sort, verified=contents.verified),
         "published": published,
     }
+
+
+def _is_of_model(contents: Contents, entry: Entry) -> bool:
+    """Whether a row is measured and neither a reference row nor the own map of one."""
+    return entry.run in contents.by_folder and not contents.by_folder[entry.run].manifest.model.frame
+
+
+def _why_no_rank(table: Table, of_models: Sequence[Entry]) -> str:
+    """Say why no row of a table is ranked; empty if one is."""
+    if table.ranked:
+        return ""
+    if not of_models:
+        return "No model has been measured on these images yet."
+    reason = next((entry.reason for entry in of_models if entry.reason), "")
+    return f"No row is ranked here: {reason}." if reason else "No row is ranked here."
+
+
+def _measured_in_words(contents: Contents) -> str:
+    """Say how many models were measured, reference rows apart."""
+    own = [run for run in contents.runs if not run.manifest.model.frame]
+    references = {run.manifest.model.name for run in contents.runs if run.manifest.model.frame}
+    if not own:
+        rows = ", ".join(sorted(references))
+        return f"No model has been measured here yet; the rows below are reference rows ({rows})."
+    models = {model_title(run.manifest) for run in own}
+    counts = [
+        f"{_counted(len(own), 'run')} of {_counted(len(models), 'model')}",
+        *([_counted(len(references), "reference row")] if references else []),
+    ]
+    return f"{' and '.join(counts)}, on {_counted(len(contents.tables), 'data set')}."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _about(path: str) -> str:
+    """Say what a file to download holds; empty if nothing is known of it."""
+    return _ABOUT.get(path) or next((text for start, text in _ABOUT_FOLDERS.items() if path.startswith(start)), "")
 
 
 def _measured(dataset: DatasetRecord) -> str:
@@ -129,7 +171,7 @@ def _bar(contents: Contents, entry: Entry, sort: str, low: float) -> dict[str, A
         "width": f"{100 * place[0]:.1f}",
         "from": f"{100 * place[1]:.1f}" if ends else "",
         "span": f"{100 * (place[2] - place[1]):.1f}" if ends else "",
-        "price": "free" if entry.usd_per_image == 0 else usd(entry.usd_per_image),
+        "price": "unknown cost" if entry.usd_per_image is None else f"{usd(entry.usd_per_image)} USD",
     }
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.leaderboard import COLUMNS, Column, metrics_by_model, model_tables, usd
+from lvlm_ad.leaderboard.columns import INTERVALS, OWN_MAPS, REFERENCE_ROWS, heads_in_words
+from lvlm_ad.leaderboard.metric_columns import metric_notes
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.presets import load_model, preset_names
@@ -17,6 +19,8 @@ from lvlm_ad.runs import METRIC_NAMES, read_run
 from lvlm_ad.site.index import price_range
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lvlm_ad.leaderboard import Entry
     from lvlm_ad.runs import Run
     from lvlm_ad.site.contents import Contents, ModelRow
@@ -29,6 +33,8 @@ _WHAT = {
     "baseline": "A method that is not a chat model.",
     "maps": "Anomaly maps that were made elsewhere and measured here.",
 }
+
+_EYEBROWS = {"backend": "Model", "baseline": "Method", "maps": "Anomaly maps"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> s
     columns = _columns(contents, rows)
     runs = list({row.run.dir: row.run for row in rows}.values())
     tables, _ = model_tables(runs, contents.board.sort)
-    metrics = metrics_by_model("", runs)
+    methods = method_values(tables, metrics_by_model("", runs), lambda _: {})
     model = max(runs, key=lambda run: run.manifest.started).manifest.model
     known = model.name in preset_names("models")
     return render(
@@ -55,13 +61,14 @@ def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> s
         METHOD_SCRIPTS,
         title=f"{name}: zero-shot visual anomaly detection",
         name=name,
+        eyebrow="Reference row" if model.frame else _EYEBROWS[model.kind],
         what="A reference row, to compare others with; it is not ranked." if model.frame else _WHAT[model.kind],
         description=load_model(model.name).description if known else "",
         notes=model.notes,
         tiles=_tiles(rows, runs),
         price=_price(model.price),
         columns=columns,
-        rows=[(row, _place(contents, row)) for row in rows],
+        rows=[(row, _link_and_conditions(contents, row)) for row in rows],
         categories=[_by_category(row, columns) for row in _one_of_each_run(rows)],
         galleries=[(one.title, one) for one in galleries],
         missing=_missing(galleries),
@@ -70,7 +77,9 @@ def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> s
             for study, folder in zip(contents.studies, contents.study_folders, strict=True)
             if study.model == model.name
         ],
-        **method_values(tables, metrics, lambda _: {}),
+        tables=methods["tables"],
+        method_explanations=methods["explanations"],
+        explanations=[heads_in_words(columns), INTERVALS, REFERENCE_ROWS, OWN_MAPS, *metric_notes(columns)],
         **contents.page_values(contents.model_pages[name], "../"),
     )
 
@@ -85,7 +94,11 @@ def _missing(galleries: Sequence[Gallery]) -> list[tuple[str, list[str]]]:
 
 
 def _columns(contents: Contents, rows: Sequence[ModelRow]) -> tuple[Column, ...]:
-    """Return the columns in which some row of the model has a value: usual ones in their order; none of shapes."""
+    """Return the columns in which some row of the model has a value.
+
+    Metrics common to all data sets come first, then those that the authors of one data set report, then costs. Shapes
+    have none: the methods side by side show them.
+    """
     groups = [replace(row.table.group, entries=(row.entry,)) for row in rows]
     shown = [
         column
@@ -94,22 +107,24 @@ def _columns(contents: Contents, rows: Sequence[ModelRow]) -> tuple[Column, ...]
     ]
     if contents.columns != COLUMNS:
         return tuple(shown)
-    # What the authors of one data set report first is not first for another.
-    usual = [column for column in COLUMNS if column in shown]
-    others = [column for column in shown if column not in usual and column.name not in SHAPES]
-    at = sum(column.name in METRIC_NAMES for column in usual)
-    return (*usual[:at], *others, *usual[at:])
+    common = [column for column in COLUMNS if column in shown]
+    metrics = [column for column in common if column.name in METRIC_NAMES]
+    of_one_set = [column for column in shown if column not in common and column.name not in SHAPES]
+    return (*metrics, *of_one_set, *(column for column in common if column not in metrics))
 
 
-def _place(contents: Contents, row: ModelRow) -> dict[str, str]:
+def _link_and_conditions(contents: Contents, row: ModelRow) -> dict[str, str]:
     """Return the data set of a row, the conditions of its table, and the address of the table."""
     link = f"../{contents.dataset_pages[row.table.images]}#group{row.table.number}"
     return {"link": link, "title": row.table.title, "conditions": row.table.group.title}
 
 
 def _one_of_each_run(rows: Sequence[ModelRow]) -> list[ModelRow]:
-    """Return a row of each run: baselines are in the tables of several methods."""
-    return list({row.run.dir: row for row in reversed(rows)}.values())[::-1]
+    """Return the first row of each run: baselines are in the tables of several methods."""
+    first: dict[Path, ModelRow] = {}
+    for row in rows:
+        first.setdefault(row.run.dir, row)
+    return list(first.values())
 
 
 def _tiles(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[tuple[str, str, str]]:
@@ -119,14 +134,13 @@ def _tiles(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[tuple[str, str
     costs = [run.metrics["usage"]["cost_usd"] for run in runs]
     known = [cost for cost in costs if cost is not None]
     image_sets = {row.table.images for row in rows}
-    tiles = [
-        ("Data sets", f"{len(image_sets)}", f"{len(runs)} run{'s' if len(runs) != 1 else ''}"),
-        # Rounding must not claim that every image was answered.
-        ("Answered", f"{int(100 * answered / images)} %", f"{answered:,} of {images:,} images"),
-    ]
+    tiles = [("Data sets", f"{len(image_sets)}", f"{len(runs)} run{'s' if len(runs) != 1 else ''}")]
     if runs[0].manifest.model.kind == "backend":
+        over = f", over {len(runs)} runs" if len(runs) > 1 else ""
+        # Rounding must not claim that every image was answered.
+        tiles.append(("Answered", f"{int(100 * answered / images)} %", f"{answered:,} of {images:,} images{over}"))
         missing = f"; {len(costs) - len(known)} runs of unknown cost" if len(known) < len(costs) else ""
-        tiles.append(("USD per image", price_range(rows) or "unknown", f"{usd(sum(known))} USD in all{missing}"))
+        tiles.append(("USD/image", price_range(rows) or "unknown", f"{usd(sum(known))} USD in all{missing}"))
     return tiles
 
 
@@ -148,7 +162,7 @@ def _by_category(row: ModelRow, columns: Sequence[Column]) -> dict[str, Any]:
     entry = row.entry
     metrics = [one for one in columns if any(of.get(one.name) is not None for of in entry.categories.values())]
     return {
-        "title": f"{row.run.manifest.dataset.summary}: {entry.name}",
+        "title": f"{entry.name} on {row.table.title} ({row.run.manifest.dataset.images})",
         "metrics": metrics,
         "rows": [(one, _values(entry, one.name, metrics)) for one in _categories(row.run)],
     }
@@ -161,6 +175,8 @@ def _values(entry: Entry, category: str, metrics: Sequence[Column]) -> list[tupl
 
 def _categories(run: Run) -> list[_Category]:
     """Count the images of each category; empty if the predictions cannot be read."""
+    # Predictions of what asks nobody have no cost.
+    free = usd(0) if run.metrics["usage"]["cost_usd"] == 0 else ""
     try:
         records = run.predictions or read_run(run.dir).predictions
     except RunError:
@@ -170,6 +186,6 @@ def _categories(run: Run) -> list[_Category]:
         of = [record for record in records if record.category == name]
         costs = [record.cost_usd for record in of]
         known = [cost for cost in costs if cost is not None]
-        price = usd(sum(known) / len(of)) if known and len(known) == len(costs) else ""
+        price = usd(sum(known) / len(of)) if known and len(known) == len(costs) else free
         found.append(_Category(name, len(of), sum(record.usable for record in of) / max(1, len(of)), price))
     return found

@@ -15,7 +15,7 @@ _OPEN = {"visa": VISA_CATEGORIES}
 """Data sets whose licence lets anybody pass the pictures on, if their authors are named, and their categories: own
 pictures in the same layout have others."""
 
-NOBODY = "none"
+_NONE = "none"
 
 
 def licence_of(dataset: str) -> str:
@@ -25,13 +25,13 @@ def licence_of(dataset: str) -> str:
         >>> licence_of("visa")
         'Licence: CC BY 4.0. Available at github.com/amazon-science/spot-diff.'
         >>> licence_of("demo")
-        'Drawn by lvlm-ad itself.'
+        'lvlm-ad draws these images; their textures come with scikit-image.'
     """
     if dataset == "demo":
-        return "Drawn by lvlm-ad itself."
+        return "lvlm-ad draws these images; their textures come with scikit-image."
     reader = READERS.get(dataset)
     if reader is None or dataset in {"folder", "meta-json"}:
-        return "The pictures belong to whoever made them; lvlm-ad knows no licence."
+        return "No licence is known: these are somebody's own images."
     licence = f"Licence: {reader.licence}." if reader.licence else "No licence was found."
     return f"{licence} Available at {reader.page}." if reader.page else licence
 
@@ -60,8 +60,8 @@ class Permissions:
         """
         given = frozenset(filter(None, (name.strip() for name in names.split(","))))
         for name in sorted(given):
-            if name not in {*READERS, NOBODY}:
-                raise ConfigError(f"--gallery: there is no data set {name!r:.80}.{nearest(name, [*READERS, NOBODY])}")
+            if name not in {*READERS, _NONE}:
+                raise ConfigError(f"--gallery: there is no data set {name!r:.80}.{nearest(name, [*READERS, _NONE])}")
         return cls(given)
 
     def why_not(self, dataset: str, categories: Collection[str]) -> str:
@@ -71,13 +71,13 @@ class Permissions:
             >>> Permissions().why_not("visa", ["candle"])
             ''
             >>> Permissions().why_not("mvtec", ["bottle"])
-            'their licence, CC BY-NC-SA 4.0, does not let everybody show them'
+            'the licence (CC BY-NC-SA 4.0) limits who may show them'
         """
-        if NOBODY in self.given:
-            return "the owner of this site shows no pictures"
+        if _NONE in self.given:
+            return "this site was made without pictures"
         if dataset in self.given or dataset == "demo" or set(categories) <= set(_OPEN.get(dataset, ())):
             return ""
         licence = READERS[dataset].licence if dataset in READERS else ""
         if licence and dataset not in _OPEN:
-            return f"their licence, {licence}, does not let everybody show them"
-        return "no licence is known that lets everybody show them"
+            return f"the licence ({licence}) limits who may show them"
+        return "no licence is known that lets anybody show them"

@@ -107,14 +107,14 @@ class Galleries:
             credit = f"{title}. {licence_of(dataset)} Shrunk; outlines and maps are added."
             why_not = "" if images else "no category has good and defective images"
             return Gallery(title, row.entry.name, images, why_not, "" if dataset == "demo" else credit)
-        return Gallery(title, why_not=why_not or "no row of this model has a map of its regions or places")
+        return Gallery(title, why_not=why_not or "this model has no anomaly map")
 
     def _find(self, run: Run) -> Sources | str:
         """Find the images of a run, or say why they are not there; the message names no place on this machine."""
         manifest = run.manifest
         key = (manifest.dataset.fingerprint, manifest.division.hash, manifest.protocol.get("image_size"))
         if key not in self._sources:
-            self._sources[key] = "the images were not at hand when this site was made"
+            self._sources[key] = "the images were not found when this site was made"
             # The demo can be drawn again anywhere.
             drawn = [Path(self.stack.enter_context(TemporaryDirectory()))] if manifest.dataset.name == "demo" else []
             for data in (*folders_of(self.data, manifest.dataset.name), None, *drawn):

@@ -61,13 +61,18 @@ def _sentence(name: str, best: Entry, ranked: Sequence[Entry], sort: str) -> str
     # "difference" is that of the lower row to the higher one.
     sign = -1 if first.run == best.run else 1
     ends = sorted(sign * end for end in second.difference_interval or ())
-    interval = f" ({signed(ends[0])} to {signed(ends[1])})" if ends else ""
+    interval = f"95 % interval of the difference: {signed(ends[0])} to {signed(ends[1])}" if ends else ""
     metric = metric_title(sort).replace("Image", "image").replace("Pixel", "pixel")
-    points = f"{signed(sign * (second.difference or 0.0))} points of {metric}{interval}"
+    difference = sign * (second.difference or 0.0)
+    points = f"{signed(abs(difference)).lstrip('+')} points of {metric} {'less' if difference < 0 else 'more'}"
     word = "better" if sign < 0 else "worse"
+    brackets = f" ({interval})" if interval else ""
     if (first.rank, second.rank) == ((1, 1), (2, 2)):
-        return f"{best.name} is {word} than {name}: {points}."
+        return f"{best.name} is surely {word} than {name}: it scores {points}{brackets}."
     # On few images the rule of ranks asks for more than an interval without 0.
     if ends and not ends[0] <= 0 <= ends[1]:
-        return f"{best.name} is perhaps {word} than {name}: {points}. These images are too few to be sure."
-    return f"These images cannot tell {best.name} from {name}: {points}."
+        return (
+            f"{best.name} is perhaps {word} than {name}: it scores {points}{brackets}; these images are too few to be "
+            "sure."
+        )
+    return f"{best.name} scores {points} than {name}; on these images that may be chance{brackets}."

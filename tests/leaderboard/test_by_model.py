@@ -131,7 +131,7 @@ def test_every_format_shows_values_and_differences(table):
     """Signs, intervals and significance; JSON holds no images; undefined metrics have no column."""
     columns = metrics_by_model("image_auroc,pixel_ap")
     markdown = MODEL_FORMATS["md"]([table], columns)
-    assert "| Method | I-AUROC | Questions | Tokens | USD | Seconds |" in markdown
+    assert "| Method | I-AUROC | Questions | Tokens | USD/image | Seconds |" in markdown
     assert r"| boxes | 90.0 (+20.0\*, +" in markdown
     assert "85 (-75, -81 to -69)" in markdown
     lines = list(csv.DictReader(io.StringIO(MODEL_FORMATS["csv"]([table], columns))))

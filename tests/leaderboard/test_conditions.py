@@ -63,7 +63,7 @@ def test_models_that_are_asked_in_their_own_conventions_share_a_table(make_boxes
         {"c (boxes)"},
     ]
     assert board.groups[0].title.endswith("method boxes · prompt: each model's own")
-    assert "asked with prompt boxes-qwen, read as qwen3_1000" in board.groups[0].entries[1].notes
+    assert "asked with the prompt boxes-qwen; coordinates read as qwen3_1000" in board.groups[0].entries[1].notes
 
 
 def test_chance_and_contrast_frame_tables_without_a_division(make_run, make_boxes, make_reference_row):

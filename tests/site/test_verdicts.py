@@ -1,5 +1,7 @@
 """Sentences on whether the best row of a table beats rows without a chat model."""
 
+import re
+
 from lvlm_ad.leaderboard import make_board
 from lvlm_ad.site.contents import Table
 from lvlm_ad.site.verdicts import verdicts
@@ -16,16 +18,21 @@ def test_the_best_row_is_compared_with_contrast_and_winclip(make_run, make_refer
     baseline = {"prompt": "", "model": {"kind": "baseline"}}
     runs = [make_run("best", 0.9), make_run("other", 0.7), make_run("winclip", 0.89, **baseline)]
     first, second = sentences([*runs, make_reference_row("contrast", 0.6)])
-    assert first.startswith("best is better than contrast: +30.0 points of image AUROC (+")
-    assert second.startswith("These images cannot tell best from winclip: +1.0 points of image AUROC (-")
-    low, high = (float(one) for one in second.split("(")[1].rstrip(").").split(" to "))
+    interval = "(95 % interval of the difference: "
+    assert first.startswith(
+        f"best is surely better than contrast: it scores 30.0 points of image AUROC more {interval}+"
+    )
+    chance = "best scores 1.0 points of image AUROC more than winclip; on these images that may be chance"
+    assert second.startswith(f"{chance} {interval}-")
+    low, high = (float(one) for one in second.split(": ")[1].rstrip(").").split(" to "))
     assert low < 1 < high
 
 
 def test_a_row_that_is_worse_is_called_worse(make_run, make_reference_row):
     """A newcomer sees that the model is not worth its price."""
     (sentence,) = sentences([make_run("best", 0.6), make_reference_row("contrast", 0.95)])
-    assert sentence.startswith("best is worse than contrast: -35.0 points of image AUROC (-")
+    assert sentence.startswith("best is surely worse than contrast: it scores 35.0 points of image AUROC less (")
+    assert re.search(r": -\d+\.\d to -\d+\.\d\)\.$", sentence)
 
 
 def test_nothing_is_said_where_nothing_can_be_compared(make_run, make_reference_row):
@@ -38,9 +45,9 @@ def test_nothing_is_said_where_nothing_can_be_compared(make_run, make_reference_
 
 
 def test_a_row_that_the_images_nearly_separate_is_perhaps_better(make_run, make_reference_row):
-    """An interval without 0 beside the words "cannot tell" would read as a contradiction."""
+    """An interval without 0 beside the words "may be chance" would read as a contradiction."""
     said = [sentences([make_run("best", 0.9), make_reference_row("contrast", one / 100)])[0] for one in range(60, 90)]
-    perhaps = [one for one in said if " is perhaps better than contrast: +" in one]
+    perhaps = [one for one in said if " is perhaps better than contrast: it scores " in one]
     assert perhaps
-    assert all("(+" in one and one.endswith(" These images are too few to be sure.") for one in perhaps)
-    assert all("(-" in one for one in said if one.startswith("These images cannot tell"))
+    assert all(": +" in one and one.endswith("; these images are too few to be sure.") for one in perhaps)
+    assert all("difference: -" in one for one in said if "may be chance" in one)

@@ -1,0 +1,78 @@
+"""What the pages of a site claim: of models and reference rows, of verification, and where a number has no interval."""
+
+import html
+import re
+from dataclasses import replace
+
+import pytest
+
+from lvlm_ad.site import SiteOptions, write_site
+
+
+def text_of(page):
+    """The words of a page, without tags."""
+    body = page.read_text().partition("<body>")[2].partition("<script>")[0]
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body)))
+
+
+@pytest.fixture
+def references(make_reference_row, make_own_map):
+    """Reference rows, and the own map of one; nobody measured a model."""
+    own = make_own_map("contrast", 0.99)
+    model = own.manifest.model.model_copy(update={"frame": True})
+    own = replace(own, manifest=own.manifest.model_copy(update={"model": model}))
+    return [make_reference_row("chance", 0.5), make_reference_row("contrast", 0.8), own]
+
+
+def test_reference_rows_are_not_called_models(references, make_run, tmp_path):
+    """Without a model the first page says so, and shows none as the best; else it counts models and reference rows."""
+    alone = text_of(write_site(references, tmp_path / "alone"))
+    assert "No model has been measured here yet; the rows below are reference rows (chance, contrast)." in alone
+    assert "No model has been measured on these images yet." in alone
+    assert "The best on each data set" not in alone
+    assert "contrast (dense)" not in alone
+    some = text_of(write_site([*references, make_run("a", 0.9)], tmp_path / "some"))
+    assert "1 run of 1 model and 2 reference rows, on 1 data set." in some
+    assert "No model has been measured" not in some
+
+
+def test_no_page_says_that_every_number_has_an_interval(references, make_run, tmp_path):
+    """Some images allow none; the explanation says where the reason is. A site of others' numbers does not vouch."""
+    index = write_site([*references, make_run("a", 0.9)], tmp_path / "site")
+    assert "Numbers have 95 % intervals where the images allow one" in text_of(index)
+    for page in ("datasets/demo.html", "models/a.html"):
+        assert "Where a measured value has none, the run's metrics file says why." in text_of(index.parent / page), page
+    empty = write_site([], tmp_path / "empty").parent
+    assert "computed without binning" not in text_of(empty / "published.html")
+
+
+def test_a_rank_says_among_how_many_rows(references, make_run, tmp_path):
+    """A first place of one row reads as what it is."""
+    index = write_site([*references, make_run("a", 0.9)], tmp_path / "one")
+    assert "1 of 1" in text_of(index.parent / "models" / "a.html")
+    index = write_site([*references, make_run("a", 0.9), make_run("b", 0.5)], tmp_path / "two")
+    assert "2 of 2" in text_of(index.parent / "models" / "b.html")
+    assert not re.search(r"\d of 2\b", text_of(index.parent / "models" / "contrast.html"))
+
+
+def test_the_page_on_submission_does_not_promise_what_was_not_done(references, tmp_path):
+    """Without --verify it says so before it says how a verified site is made."""
+    pages = {
+        verified: text_of(write_site(references, tmp_path / str(verified), options=options).parent / "submit.html")
+        for verified, options in ((False, SiteOptions()), (True, replace(SiteOptions(), verified=True)))
+    }
+    assert "as the owner of this site will" not in pages[False]
+    first, second = (
+        pages[False].index(words) for words in ("were not verified when it was made", "A verified site is")
+    )
+    assert first < second
+    assert "Every run was verified" in pages[True]
+
+
+def test_a_model_page_explains_its_headings_and_kinds(references, make_run, tmp_path):
+    """What the page of a data set explains, that of a model does, too; a reference row is not called a model."""
+    folder = write_site([*references, make_run("a", 0.9)], tmp_path / "site").parent
+    for name, kind in (("a", "Model"), ("contrast", "Reference row")):
+        text = text_of(folder / "models" / f"{name}.html")
+        assert f" {kind} {name} " in text
+        assert "In percent. I: image, P: pixel" in text
