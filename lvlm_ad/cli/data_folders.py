@@ -17,7 +17,7 @@ def data_folders(values: Sequence[str]) -> DataFolders:
 
     A name may occur several times: sets of own images are all read as "folder".
 
-    What stands before the first ``=`` is a name, unless it is a place itself: ``./a=b`` is a path.
+    Text before the first ``=`` is a name, unless it is a path: ``./a=b`` is a path.
 
     Raises:
         ConfigError: there is no data set of a name, or no folder; a name is given with a path without a name.

@@ -74,8 +74,8 @@ def leaderboard(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]PATH",
-            help="The data set; NAME=PATH for each of several. With --verify: check labels and pixel counts; with "
-            "--site: pictures.",
+            help="Folder of the data set; for several, NAME=PATH once for each. --verify checks labels and pixel "
+            "counts there; --site takes its pictures from there.",
             show_default=False,
         ),
     ] = None,
@@ -87,13 +87,17 @@ def leaderboard(
         str,
         typer.Option(
             metavar="NAME,...",
-            help="With --site: data sets whose pictures you may publish, or none.  [default: demo, visa]",
+            help="With --site: beside demo and visa, show pictures of these data sets, which you may publish; none: "
+            "no pictures.",
             show_default=False,
         ),
     ] = "",
     exports: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --site: TOML file that names the benchmarks of other sites."),
+        typer.Option(
+            metavar="FILE",
+            help="With --site: TOML file of export targets, your ids at the Hugging Face hub and Papers with Code.",
+        ),
     ] = None,
     published: Annotated[
         bool,
@@ -143,7 +147,8 @@ def leaderboard(
     _check_clashes(
         {
             "--data needs --verify or --site.": data and not (verify or site),
-            "--gallery and --exports need --site.": bool(gallery or exports) and site is None,
+            "--gallery needs --site.": bool(gallery) and site is None,
+            "--exports needs --site.": exports is not None and site is None,
             "--site takes --sort, --columns, --verify, --data, --gallery and --exports, no other option.": (
                 site is not None and (any(others) or shots is not None)
             ),

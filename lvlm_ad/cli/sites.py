@@ -48,8 +48,9 @@ def write(
     studies, problems = find_studies(folder)
     if verified and studies:
         # A study's figures cannot be computed again from its files alone.
-        count = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
-        studies, problems = [], [f"{count}: --verify checks runs alone"]
+        count = "1 study is" if len(studies) == 1 else f"{len(studies)} studies are"
+        shell.say(f"{count} left out: --verify cannot recompute figures of studies.")
+        studies, problems = [], []
     if not runs:
         shell.say(f"There is no run in {folder}: the site shows published results and how to submit a run.")
     for problem in problems:

@@ -32,11 +32,11 @@ class PapersBenchmark(_Part):
     """A benchmark of Papers with Code (paperswithcode.co)."""
 
     task_id: Id
-    """The number of the task there."""
+    """The number of the task at paperswithcode.co."""
     dataset_id: Id
-    """The number of the benchmark there."""
+    """The number of the benchmark at paperswithcode.co."""
     metrics: Names
-    """Metric, such as image_auroc -> its name there."""
+    """Metric, such as image_auroc -> its name at paperswithcode.co."""
 
 
 class DatasetTargets(_Part):
@@ -47,7 +47,7 @@ class DatasetTargets(_Part):
 
 
 class ExportTargets(Preset):
-    """What the owner of a leaderboard states for its exports. Nothing of it can be guessed."""
+    """Ids and addresses for the exports, which only the owner of a leaderboard knows."""
 
     site_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
     """Address of the site's folder. With it, the feed of new runs has links."""

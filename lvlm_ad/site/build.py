@@ -99,8 +99,8 @@ def write_site(
         files = site_files(contents, Galleries(options.permissions, options.data, progress, stack), progress)
     for path in write_files(folder, files):
         progress.note(
-            f"{folder / path} does not belong to the site any more, but somebody changed it, so it was not deleted. "
-            "Delete it if nobody is to read it."
+            f"{folder / path} is no longer part of the site. It was changed by hand and therefore kept; delete it if "
+            "you do not need it."
         )
     return folder / "index.html"
 

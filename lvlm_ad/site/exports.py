@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["export_files"]
 
-_NOWHERE = ExportTargets()
+_NO_TARGETS = ExportTargets()
 
 
-def export_files(board: Board, runs: Sequence[Run], targets: ExportTargets = _NOWHERE) -> dict[str, str]:
+def export_files(board: Board, runs: Sequence[Run], targets: ExportTargets = _NO_TARGETS) -> dict[str, str]:
     """Return the exports of a site.
 
     They hold the rows that can be ranked, of the whole test split: see ``results_of``.

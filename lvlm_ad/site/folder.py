@@ -38,7 +38,7 @@ def check_folder(folder: Path) -> dict[str, str]:
     Files whose names begin with a dot, such as those of Git, do not count.
 
     Raises:
-        RunError: the folder holds other things and no site, or its list of files is damaged.
+        RunError: the folder contains other files and no site, or its list of files is damaged.
 
     Example:
         >>> check_folder(Path("no-folder"))
@@ -51,13 +51,13 @@ def check_folder(folder: Path) -> dict[str, str]:
         others = sorted(one.name for one in folder.iterdir() if one.name[0] != ".") if folder.exists() else []
         if others:
             raise RunError(
-                f"{folder} holds other things than a site, such as {others[0]!r:.80}; give --site a new folder."
+                f"{folder} contains other files, such as {others[0]!r:.80}, and no site; give --site a new folder."
             )
         return {}
     try:
         made = _Made.model_validate_json(read_file(path, MANIFEST_BYTES))
     except (OSError, ValueError, ValidationError) as error:
-        raise RunError(f"{path} cannot be read; delete {folder}, or give --site a new folder.") from error
+        raise RunError(f"{path} is damaged; give --site a new folder, or delete the files of the old site.") from error
     if made.made_by != "lvlm-ad" or not all(map(_PATH.fullmatch, made.files)):
         raise RunError(f"{path} is not a site's list of files; give --site a new folder.")
     return made.files
@@ -83,7 +83,7 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[str]:
     for path in {**hashes, **former}:
         _check_path(folder, path, expected=path in former)
     try:
-        # First of all the list: what an interruption leaves is known to be the site's.
+        # The list is written first, so that after an interruption every file is known to belong to the site.
         for path in content:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
         _write_list(folder, {**former, **hashes})

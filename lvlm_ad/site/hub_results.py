@@ -35,7 +35,7 @@ def hub_files(results: Sequence[Result], targets: ExportTargets) -> dict[str, st
         values = result.percents(target.huggingface.tasks)
         if not (result.hub_id and values):
             continue
-        # The hash is a stranger's text, and the rest of the path is checked.
+        # config_hash comes from somebody else's file; the other parts of the path are checked.
         digits = re.sub("[^0-9a-z]", "", result.run.manifest.config_hash[:8])
         name = f"{result.dataset}_{digits}.yaml"
         found.setdefault(f"{result.hub_id}/.eval_results/{name}", []).extend(

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["dataset_title", "image_sets"]
 
-_NO_TITLES = {"demo": "Demo", "folder": "Images of a folder", "meta-json": "Images listed in meta.json"}
+_TITLES = {"demo": "Demo", "folder": "Images of a folder", "meta-json": "Images listed in meta.json"}
 """Data sets that are not published, by their names."""
 
 _OWN = ("folder", "meta-json")
 """Layouts of users' own images: the name says nothing about what they show."""
 
-_NAMED = 3
+_MOST_NAMES = 3
 """Categories that a title names; more are counted."""
 
 
@@ -41,8 +41,8 @@ def image_sets(groups: Sequence[Group]) -> list[tuple[str, str]]:
             keys[at] += f" {images}"
         titles.setdefault(keys[at], (title, f"{title}, images {images}"))
     short, long = zip(*titles.values(), strict=True) if titles else ((), ())
-    unlike = dict(zip(titles, longer(short, long), strict=True))
-    return [(key, unlike[key]) for key in keys]
+    distinct = dict(zip(titles, longer(short, long), strict=True))
+    return [(key, distinct[key]) for key in keys]
 
 
 def _key(conditions: Mapping[str, Any]) -> str:
@@ -54,8 +54,8 @@ def _title(conditions: Mapping[str, Any]) -> str:
     if conditions["dataset"] not in _OWN:
         return dataset_title(conditions["dataset"])
     names = sorted(conditions["categories"])
-    more = len(names) - _NAMED
-    return f"Images of {', '.join(names[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
+    more = len(names) - _MOST_NAMES
+    return f"Images of {', '.join(names[:_MOST_NAMES])}{f' and {more} more' if more > 0 else ''}"
 
 
 def dataset_title(name: str) -> str:
@@ -65,6 +65,6 @@ def dataset_title(name: str) -> str:
         >>> dataset_title("mvtec"), dataset_title("demo"), dataset_title("ours")
         ('MVTec AD', 'Demo', 'ours')
     """
-    if name in _NO_TITLES:
-        return _NO_TITLES[name]
+    if name in _TITLES:
+        return _TITLES[name]
     return READERS[name].title if name in READERS else name

@@ -16,7 +16,8 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)|index$")
 def slugs(names: Iterable[str]) -> dict[str, str]:
     """Return name -> a name for its file: lower-case ASCII letters, digits, hyphens; each only once.
 
-    Names that are such names already keep them; among the others the first in the order of the alphabet does.
+    A name that is already a valid file name keeps it. Of names with the same slug, the alphabetically first gets it
+    without a number.
 
     Example:
         >>> slugs(["gpt-4o", "GPT-4o", "../../etc", "con", "nul.html"])

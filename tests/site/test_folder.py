@@ -11,7 +11,7 @@ from lvlm_ad.site.folder import SITE_FILE, check_folder, write_files
 def test_a_folder_with_other_things_is_refused(tmp_path):
     """Nothing is written there; files of Git alone do not count."""
     (tmp_path / "holiday.jpg").write_bytes(b"x")
-    with pytest.raises(RunError, match=r"holds other things than a site, such as 'holiday.jpg'; give --site a new"):
+    with pytest.raises(RunError, match=r"contains other files, such as 'holiday.jpg', and no site; give --site a new"):
         write_files(tmp_path, {"index.html": "a"})
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
     (tmp_path / "holiday.jpg").unlink()

@@ -85,7 +85,7 @@ def test_models_stand_best_first_and_reference_rows_last(make_run, make_referenc
     index = (write_site(runs, tmp_path / "site").parent / "index.html").read_text()
     names = re.findall(r'<th scope="row" data-sort="([^"]+)"><a href="models/', index)
     assert names == ["b-high", "a-low", "c-unranked", "e-elsewhere", "d-elsewhere", "contrast"]
-    assert "Best first by MVTec AD; reference rows last." in index
+    assert "Sorted by MVTec AD, best first; reference rows last." in index
 
 
 def test_the_table_with_the_most_ranked_rows_stands_first(make_run, make_reference_row, tmp_path):
