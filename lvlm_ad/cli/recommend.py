@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @shell.guarded
 def recommend(
-    budget: Annotated[float, typer.Option(min=0, metavar="USD", help="Limit of the cost of all questions.")],
+    budget: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="USD",
+            help="Limit of the cost; only the first question and those already sent can exceed it.",
+        ),
+    ],
     models: Annotated[
         list[str],
         typer.Option(
