@@ -143,7 +143,8 @@ def difference_bounds(table: ScoreTable, first: int, second: int, z: float) -> t
     """Return upper bounds of first minus second, and of second minus first, in mean image AUROC.
 
     The 95 % interval of ``mean_auroc_difference`` is widened to z standard errors. A bound below 0 says that a model is
-    surely worse; as for ranks, it needs |z0| > 1.96 as well, so that few images that happen to agree prove nothing.
+    surely worse. As for ranks, it needs |z0| > 1.96 as well; with less, it is 1.0, so that few images that happen to
+    agree prove nothing.
 
     Args:
         table: the answers.
@@ -175,7 +176,8 @@ def difference_bounds(table: ScoreTable, first: int, second: int, z: float) -> t
     if min(bounds) < 0:
         categories = [(label, np.stack(pair)) for label, *pair in zip(labels, ours, theirs, strict=True)]
         if abs(compare_pairs(auroc_rows(categories, 1, objects)).z0[0, 1]) <= Z:
-            return max(bounds[0], 0.0), max(bounds[1], 0.0)
+            # An interval that is not trusted to say "worse" does not say "within the margin" either.
+            return (1.0, bounds[1]) if bounds[0] < 0 else (bounds[0], 1.0)
     return bounds
 
 
