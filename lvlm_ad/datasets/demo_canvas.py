@@ -168,4 +168,6 @@ def _photo(name: str) -> NDArray[np.float32]:
     """Return a grey photograph that comes inside scikit-image's wheel, ``(512, 512)`` in 0..1."""
     from skimage import data  # noqa: PLC0415 - takes a third of a second
 
-    return np.asarray(getattr(data, name)(), np.float32) / np.float32(255)
+    photo: NDArray[np.float32] = np.array(getattr(data, name)(), np.float32)
+    photo /= 255
+    return photo

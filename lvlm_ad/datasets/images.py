@@ -287,10 +287,9 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
 
 def _between(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """Return the two old pixels that each new one lies between, and how far it is from the first, in [0, 1)."""
-    at = (np.arange(new) + 0.5) * (old / new) - 0.5
-    first = np.floor(at)
-    index = first.astype(np.intp)
-    return np.clip(index, 0, old - 1), np.clip(index + 1, 0, old - 1), at - first
+    at = (np.arange(new, dtype=np.float64) + 0.5) * (old / new) - 0.5
+    index = np.floor(at).astype(np.intp)
+    return np.clip(index, 0, old - 1), np.clip(index + 1, 0, old - 1), at - index
 
 
 def _mix(first: NDArray[np.float64], second: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:

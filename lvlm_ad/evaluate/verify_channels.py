@@ -67,8 +67,8 @@ def _same_totals(histogram: ScoreHistogram | None, truth: Channels | None) -> bo
     if truth is None or histogram is None:
         return truth is None and histogram is None
     outside, inside = np.count_nonzero(~truth.masks.any(axis=0)), np.count_nonzero(truth.masks)
-    counted = (histogram.normal.sum(), histogram.anomalous.sum(), histogram.n_regions)
-    return tuple(map(int, counted)) == (int(outside), int(inside), len(truth.masks))
+    counted = (int(histogram.normal.sum()), int(histogram.anomalous.sum()), histogram.n_regions)
+    return counted == (int(outside), int(inside), len(truth.masks))
 
 
 def same_histograms(one: ScoreHistogram | None, other: ScoreHistogram | None) -> bool:

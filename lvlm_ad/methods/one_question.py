@@ -91,5 +91,7 @@ def defects(mask: NDArray[np.bool_]) -> Iterator[tuple[tuple[slice, slice], NDAr
         (3, 3)
     """
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3), dtype=np.int8))
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+    # None would stand for a number that no pixel has.
+    found: list[Any] = ndimage.find_objects(labels)
+    for number, (rows, columns) in enumerate(found, start=1):
         yield (rows, columns), labels[rows, columns] == number
