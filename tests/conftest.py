@@ -296,35 +296,61 @@ def completion_fixture():
 
 
 @pytest.fixture(scope="session")
-def tiny_lvlm(tmp_path_factory):
+def built_once(tmp_path_factory):
+    """A function that returns a folder which one worker of pytest-xdist builds for all; tests leave it as it is.
+
+    Its arguments: the folder's name, and the function that fills it, given its path.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder_of(name, build):
+        folder, whole = base / name, base / f"{name}.whole"
+        deadline = time.monotonic() + 900
+        while not whole.exists():
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                # Another worker builds it, or did not end.
+                assert time.monotonic() < deadline, f"{folder} was not built"
+                time.sleep(0.2)
+                continue
+            try:
+                build(folder)
+            except BaseException:
+                shutil.rmtree(folder)
+                raise
+            whole.touch()
+        return folder
+
+    return folder_of
+
+
+def run_script(script, *arguments):
+    """Run a script of this folder in a process of its own."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def tiny_lvlm(built_once):
     """A function from a name of ``tiny_lvlms.py`` to the model's folder.
 
-    One process builds them all, once for all workers of pytest-xdist: importing transformers is what takes long.
+    One process builds them all: importing transformers is what takes long.
     """
     missing = [name for name in ("torch", "torchvision", "transformers", "num2words") if find_spec(name) is None]
     if missing:
         pytest.skip(f"tiny models need {', '.join(missing)}, not installed here")
     if int(version("transformers").partition(".")[0]) < 5:
         pytest.skip(f"transformers {version('transformers')} is too old for these tests; they need 5 or later")
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny_lvlms"
-    new = folder.with_suffix(".new")
-    try:
-        new.mkdir()
-    except FileExistsError:
-        deadline = time.monotonic() + 300
-        while not folder.exists() and time.monotonic() < deadline:
-            time.sleep(0.2)
-    else:
-        if folder.exists():
-            # Another worker was done before this one began.
-            new.rmdir()
-            return folder.joinpath
-        command = [sys.executable, str(Path(__file__).with_name("tiny_lvlms.py")), str(new)]
-        built = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert built.returncode == 0, built.stderr
-        new.rename(folder)
-    return folder.joinpath
+    return built_once("tiny_lvlms", lambda folder: run_script("tiny_lvlms.py", folder)).joinpath
+
+
+@pytest.fixture(scope="session")
+def tiny_sam(built_once):
+    """A function from a name of ``tiny_sams.py`` to the model's folder; one process builds them all."""
+    return built_once("tiny_sams", lambda folder: run_script("tiny_sams.py", folder)).joinpath
 
 
 @pytest.fixture(scope="session")

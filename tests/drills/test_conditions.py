@@ -142,7 +142,9 @@ def test_few_open_files_are_enough(asking):
 def test_a_store_held_by_another_program_is_waited_for(asking, tmp_path, endpoint):
     """While another program writes to the store for seconds, nothing goes wrong: at the start and while it asks."""
     assert asking("--limit", "2", process=False).returncode == 0
-    holder = sqlite3.connect(tmp_path / "runs" / "answers.sqlite", 30, isolation_level=None, check_same_thread=False)
+    holder = sqlite3.connect(
+        tmp_path / "runs" / "answers.sqlite", timeout=30, isolation_level=None, check_same_thread=False
+    )
     held = threading.Event()
 
     def reply(_body):

@@ -123,6 +123,6 @@ def test_holm_by_hand():
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[(2, 2)] * 15, [(10, 10)], [(20, 20)] * 15], ids=["15x(2+2)", "10+10", "15x(20+20)"])
 def test_a_difference_of_means_covers_zero(sizes):
-    """Two methods of equal skill: at least 95 % of the intervals contain 0, short of the noise of 400 sets."""
-    found = [mean_auroc_difference(*drawn(seed, sizes, skill=1.5)).interval for seed in range(400)]
-    assert np.mean([low <= 0 <= high for low, high in found]) > 0.93
+    """Two methods of equal skill: at least 95 % of the intervals contain 0, short of the noise of 200 sets."""
+    found = [mean_auroc_difference(*drawn(seed, sizes, skill=1.5)).interval for seed in range(200)]
+    assert np.mean([low <= 0 <= high for low, high in found]) > 0.92

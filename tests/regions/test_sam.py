@@ -3,7 +3,6 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ import lvlm_ad
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.regions import divide, division_options, sam
-
-TINY_SAMS = Path(__file__).resolve().parents[1] / "tiny_sams.py"
 
 NOISE = {
     "pred_iou_thresh": 0,
@@ -26,19 +23,6 @@ NOISE = {
 """Models with random weights trust none of their masks, and scatter each over the whole picture: keep them all."""
 
 SAM2_BY_DEFAULT = [pytest.param("sam", marks=pytest.mark.slow), "sam2"]
-
-
-@pytest.fixture(scope="session")
-def tiny_sam(tmp_path_factory):
-    """A function from a name of ``tiny_sams.py`` to the model's folder; built by another process, once."""
-    folder = tmp_path_factory.mktemp("tiny_sams")
-
-    def build(name):
-        if not (folder / name).exists():
-            subprocess.run([sys.executable, str(TINY_SAMS), str(folder), name], capture_output=True, check=True)
-        return folder / name
-
-    return build
 
 
 @pytest.fixture

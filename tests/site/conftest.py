@@ -93,7 +93,7 @@ def save(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def make_runs(folder: Path, sets: tuple[str, ...] = ("demo", *SETS), images: int = 10) -> Path:
+def make_runs(folder: Path, sets: tuple[str, ...] = ("demo", *SETS), images: int = 6) -> Path:
     """Bench two chat models with prices and the reference rows on each set, and one of them by a second method."""
     models = []
     for name, noise, price in (("seer-large", 0.04, 2.5), ("seer-small", 0.2, 0.1)):
@@ -118,6 +118,6 @@ def make_runs(folder: Path, sets: tuple[str, ...] = ("demo", *SETS), images: int
 
 
 @pytest.fixture(scope="session")
-def many_runs(tmp_path_factory):
+def many_runs(built_once):
     """The folder of 37 runs of six data sets and three studies; tests leave it as it is."""
-    return make_runs(tmp_path_factory.mktemp("many"))
+    return built_once("many", make_runs) / "runs"
