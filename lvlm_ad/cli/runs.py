@@ -133,24 +133,26 @@ def leaderboard(
     )
     from lvlm_ad.runs import datasets_without
 
-    others = (
-        form is not Format.table,
-        output,
-        by_category,
-        by_model,
-        by_group,
-        figures,
-        published,
-        trained_on,
-        method,
-    )
+    others = {
+        "--format": form is not Format.table,
+        "--output": output,
+        "--by-category": by_category,
+        "--by-model": by_model,
+        "--by-group": by_group,
+        "--figures": figures,
+        "--published": published,
+        "--trained-on": trained_on,
+        "--shots": shots is not None,
+        "--method": method,
+    }
+    without_site = ", ".join(name for name, value in others.items() if value)
     _check_clashes(
         {
             "--data needs --verify or --site.": data and not (verify or site),
             "--gallery needs --site.": bool(gallery) and site is None,
             "--exports needs --site.": exports is not None and site is None,
-            "--site takes --sort, --columns, --verify, --data, --gallery and --exports, no other option.": (
-                site is not None and (any(others) or shots is not None)
+            f"--site takes --sort, --columns, --verify, --data, --gallery and --exports, not {without_site}.": (
+                site is not None and without_site
             ),
             "--reference-rows needs --by-category or --figures; other tables always have them.": (
                 reference_rows and not by_category and figures is None

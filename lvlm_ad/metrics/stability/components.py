@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from lvlm_ad.metrics.stability.level_effects import level_variance
 from lvlm_ad.metrics.stability.measured import (
     Measured,
     as_table,
-    jackknife,
     jackknife_of_variance,
     mean_from_first,
     within_squares,
@@ -52,9 +52,10 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
     """Split the variance of a balanced table of images, conditions and repeats.
 
     Estimates by the method of moments from the mean squares of the two-way table with replicates, images random
-    (Searle, Casella and McCulloch, Variance Components, 1992, chapter 4). Intervals: the jackknife over images,
-    of image and repeat on the cube root; of condition see ``level_variance``, since the jackknife covers too little
-    near 0.
+    (Searle, Casella and McCulloch, Variance Components, 1992, chapter 4). Intervals of image and repeat: the jackknife
+    over images on the cube root. Interaction is a variance minus that of repeats; its interval has the distances of
+    both from their values to their ends, squared and added (Zou and Donner, Stat. Med. 27:1693-1702, 2008). Of
+    condition see ``level_variance``.
 
     Args:
         y: ``(n, A, R)``, the score of image i under condition a in repeat r; A is 2 or more. Images that lack an answer
@@ -86,10 +87,11 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
     found = _estimates(table)
     if n > 2:  # noqa: PLR2004 - without one, two images must remain
         without = np.array([_estimates(np.delete(table, at, axis=0)) for at in range(n)])
-        # The components between and within images are far above 0 as a rule; the others may be near it.
-        scales = (jackknife_of_variance, jackknife, jackknife, jackknife_of_variance)
-        measured = [scale(float(value), each) for scale, value, each in zip(scales, found, without.T, strict=False)]
+        measured = [jackknife_of_variance(float(value), each) for value, each in zip(found, without.T, strict=True)]
         measured[1] = level_variance(mean_from_first(table))
+        if repeats > 1:
+            both, each = found[2] + found[3] / repeats, without[:, 2] + without[:, 3] / repeats
+            measured[2] = _less_noise(float(found[2]), jackknife_of_variance(float(both), each), measured[3], repeats)
     else:
         measured = [Measured(float(value), None, "fewer than 3 images") for value in found]
     if repeats == 1:
@@ -99,6 +101,16 @@ def variance_components(y: ArrayLike) -> VarianceComponents:
     image, condition, interaction, repeat = measured
     combined = Measured(None, None, "interaction and repeats are separated")
     return VarianceComponents(n, image, condition, interaction, repeat, combined)
+
+
+def _less_noise(value: float, both: Measured, repeat: Measured, repeats: int) -> Measured:
+    """Return the interaction: a variance between cells minus what the mean of several repeats adds to it."""
+    if both.interval is None:
+        return Measured(value, None, both.reason)
+    noise = (repeat.value or 0.0) / repeats
+    low, high = (end / repeats for end in repeat.interval or (repeat.value or 0.0,) * 2)
+    start, end = (float(one - (both.value or 0.0)) for one in both.interval)
+    return Measured(value, (value - math.hypot(start, high - noise), value + math.hypot(end, noise - low)))
 
 
 def _estimates(table: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -64,6 +64,15 @@ def test_a_model_that_repeats_itself_under_each_condition_has_no_repeat_variance
     assert variance_components(y).interaction.value > 0
 
 
+def test_without_noise_of_repeats_the_interaction_is_surely_above_zero():
+    """Nothing is taken off, so its interval is that of a variance; with noise it is wider and may reach below 0."""
+    cells = np.random.default_rng(6).random((6, 3, 1)) * np.ones(4)
+    low, high = variance_components(cells).interaction.interval
+    assert 0 < low < high
+    noise = np.random.default_rng(7).normal(0, 0.5, cells.shape)
+    assert variance_components(cells + noise).interaction.interval[0] < 0
+
+
 def test_images_with_a_missing_answer_do_not_enter():
     """The table must be complete; how many images remain is said."""
     y = simulated(np.random.default_rng(3), 6)
