@@ -35,11 +35,14 @@ the model could have written, see ``expected``."""
 
 TOO_LONG = f"Only the last {LONGEST} characters were read."
 """The note on a text of which only the end was read."""
+_SCORE, _ID = r"(?:0(?:\.[0-9]{1,6})?|1(?:\.0{1,6})?)", "[1-9][0-9]{0,8}"
+_REGION = rf' \{{ "(?:region|id)" : {_ID} , "score" : {_SCORE} \}} '
+_JSON = rf'\{{ "image(?:_anomaly)?_score" : {_SCORE} , "regions" : \[ (?:{_REGION}(?:,{_REGION})*)?\] \}}'
 _WRITTEN = re.compile(
-    r"image anomaly score: (?:0(?:\.[0-9]{1,6})?|1)(?:; region [1-9][0-9]{0,8}: (?:0(?:\.[0-9]{1,6})?|1))*\."
+    rf"image anomaly score: {_SCORE}(?:; region {_ID}: {_SCORE})*\.|" + _JSON.replace(" ", r"[ \n]*+")
 )
-"""A text as ``write`` writes it."""
-_SCORE, _NUMBER = re.compile(r"(?<=: )[0-9.]+(?=[;.])"), re.compile(r"(?<=region )[0-9]+")
+"""A text as ``write`` writes it, or JSON as ``answer_schema`` describes it."""
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _LONGEST_DETAIL = 300
 """Maximum length of a backend's explanation in a note, in characters."""
 _DECLINED = {"refused": "The model", "filtered": "The content filter"}
@@ -159,13 +162,13 @@ def write(image: float, regions: Mapping[int, float]) -> str:
 
 
 def _as_written(text: str, n_regions: int) -> Scores | None:
-    """Return the scores of a text that ``write`` could have written about drawn regions; None for any other text."""
-    if _WRITTEN.fullmatch(text) is None or len(text) > LONGEST:
+    """Return the scores of a text as it is asked for, about drawn regions; None for any other text."""
+    if len(text) > LONGEST or _WRITTEN.fullmatch(text) is None:
         return None
-    image, *scores = map(float, _SCORE.findall(text))
-    numbers = list(map(int, _NUMBER.findall(text)))
+    image, *named = _NUMBER.findall(text)
+    numbers = list(map(int, named[::2]))
     drawn = all(first < second for first, second in pairwise([0, *numbers, n_regions + 1]))
-    return Scores(image, dict(zip(numbers, scores, strict=True))) if drawn else None
+    return Scores(float(image), dict(zip(numbers, map(float, named[1::2]), strict=True))) if drawn else None
 
 
 def _without_half_number(text: str) -> str:

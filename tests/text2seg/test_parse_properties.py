@@ -1,3 +1,4 @@
+import json
 import re
 import unicodedata
 
@@ -129,6 +130,18 @@ def test_written_answer_is_read_back(answer):
 def test_written_answer_is_read_like_any_other(answer, drawn):
     """What ``write`` writes has a short way; the long one, which a space at the end leads to, reads the same."""
     text = write(*answer)
+    assert parse(text, drawn) == parse(f"{text} ", drawn)
+
+
+@given(answers, st.integers(0, N), st.booleans(), st.sampled_from(["", " ", "\n "]))
+@settings(deadline=None)
+def test_an_answer_in_the_schema_is_read_like_any_other(answer, drawn, short, space):
+    """JSON as it is asked for has a short way; the long one, which a space at the end leads to, reads the same."""
+    image, regions = answer
+    name, anomaly = ("id", "") if short else ("region", "anomaly_")
+    listed = [{name: number, "score": score} for number, score in sorted(regions.items())]
+    text = json.dumps({f"image_{anomaly}score": image, "regions": listed})
+    text = re.sub(r"[][{},:]", lambda sign: f"{sign[0]}{space}", text).rstrip()
     assert parse(text, drawn) == parse(f"{text} ", drawn)
 
 
