@@ -197,7 +197,7 @@ class OpenAIBackend(BatchBackend):
         try:
             # Some endpoints stream unless they are told not to.
             body = _chat_body(request, self._options, stream=False, **self._more(request))
-            reply = self._wire.post("/chat/completions", body)
+            reply = self._wire.post(body)
         except StatusError as failure:
             return self._failed_answer(failure, perf_counter() - start)
         return answer_of(body_of(reply.content), reply.headers, perf_counter() - start)

@@ -159,8 +159,12 @@ class Wire:
         self._model = options.model
         self._timeout = options.timeout
         self._key, self._source = (SecretStr(key), "") if key else _find_key(options)
-        self._http = make_http_client(options)
-        self.client: OpenAI = make_client(self._key, options, self._http)
+        self._options = options
+        client = make_http_client(options)
+        # Each question has a client, and so a connection, of its own: a shared one looks at every connection for each.
+        self._free = [client]
+        self._questions = http().URL(f"{options.base_url}/chat/completions")
+        self.client: OpenAI = make_client(self._key, options, client)
         self.proxy_hint = proxy_hint(options.base_url)
 
     def hide(self, text: str) -> str:
@@ -183,13 +187,22 @@ class Wire:
         """Return a sentence about the origin of the key; empty if no key is needed."""
         return f" {self._source} contains {'the' if self._key else 'no'} key." if self._source else ""
 
-    def post(self, path: str, body: bytes) -> Any:
-        """Post JSON and return the response of the HTTP library; raises as ``call`` does."""
+    def post(self, body: bytes) -> Any:
+        """Post a question and return the response of the HTTP library; raises as ``call`` does."""
         # The client's own methods would copy and check every picture, or take as long as all other work on a question.
         own = {**self.client.auth_headers, **self.client.default_headers}
         headers = {name: value for name, value in own.items() if isinstance(value, str)}
         query = self.client.default_query or None
-        response = self.call(lambda: self._http.post(f"{self._url}{path}", content=body, headers=headers, params=query))
+        try:
+            client = self._free.pop()
+        except IndexError:
+            client = make_http_client(self._options)
+            if self.client.is_closed():
+                client.close()
+        try:
+            response = self.call(lambda: client.post(self._questions, content=body, headers=headers, params=query))
+        finally:
+            self._free.append(client)
         if not response.is_success:
             raise StatusError(response.status_code, response.content, response.headers)
         return response
@@ -251,6 +264,8 @@ class Wire:
     def close(self) -> None:
         """Close the connections."""
         self.client.close()
+        for client in self._free:
+            client.close()
 
 
 def _find_key(options: OpenAIOptions) -> tuple[SecretStr, str]:

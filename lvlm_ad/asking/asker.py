@@ -75,6 +75,8 @@ class Asker:
         backend: the model.
         identity: the backend's identity.
         workers: how many threads should call ``ask`` to use the endpoint fully.
+        at_first: how many should before the first answers: twice as many as questions may be sent. Each takes processor
+            time to prepare its question, which delays the first ones.
 
     Example:
         >>> import tempfile
@@ -123,6 +125,7 @@ class Asker:
         self._retries = Retries(self._pacing.max_retries, stop=self.stop, note=note)
         # More than may be under way: threads that wait before they ask again must not keep others from asking.
         self.workers = most if most <= 1 else most + most // 2
+        self.at_first = min(2 * self._limiter.limit, self.workers)
         self._stopped = threading.Event()
         self._keys, self._being_asked = threading.Condition(), set[str]()
 
@@ -236,6 +239,8 @@ class Asker:
 
     def _once(self, key: str, request: Request, *, again: bool) -> Answer:
         """Send a question once the limiter permits, and tell the limiter how it ended."""
+        # Read or drawn before its turn, in which nothing but the endpoint should take time.
+        _ = [picture.data for picture in request.images]
         permission = self._limiter.enter(self._estimate(request) or 0.0, again=again)
         if not again:
             self._retries.sent(key)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lvlm_ad.errors import CacheError, ConfigError, FatalError
@@ -228,16 +229,24 @@ def _predictions(
 
     pool = ThreadPoolExecutor(detector.workers)
     under_way: set[Future[tuple[Prediction, Mapping[Row, RowImage]]]] = set()
+    finished: SimpleQueue[Future[tuple[Prediction, Mapping[Row, RowImage]]]] = SimpleQueue()
+
+    def next_finished() -> Future[tuple[Prediction, Mapping[Row, RowImage]]]:
+        one = finished.get()
+        under_way.remove(one)
+        return one
+
     try:
-        waiting = iter(session.plan.asked)
+        waiting, most = iter(session.plan.asked), detector.at_first or 2 * detector.workers
         while True:
-            room = 2 * detector.workers - len(under_way)
-            under_way |= {pool.submit(predict, sample) for sample in islice(waiting, room)}
+            for sample in islice(waiting, most - len(under_way)):
+                one = pool.submit(predict, sample)
+                under_way.add(one)
+                one.add_done_callback(finished.put)
             if not under_way:
                 return
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            while done:
-                yield done.pop().result()
+            yield next_finished().result()
+            most = min(most + 1, 2 * detector.workers)
     except KeyboardInterrupt:
         if any(one.running() for one in under_way):
             session.progress.note("Stopping: waiting for the answers under way. Press Ctrl-C again to leave them.")

@@ -86,7 +86,7 @@ class ChatDetector(Detector["Backend"]):
             note=self._note,
         )
         self._retries = batch is None
-        self.workers = self._asker.workers
+        self.workers, self.at_first = self._asker.workers, self._asker.at_first
         # Shared by all images, for questions that a method asks at the same time.
         self._threads = ThreadPoolExecutor(self.workers)
 

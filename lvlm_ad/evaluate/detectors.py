@@ -167,6 +167,7 @@ class Detector(Generic[PluginT]):
         paid: whether its answers may cost money.
         sees_truth: whether it is given the ground truth.
         workers: how many threads should call ``detect``; known after ``start``.
+        at_first: how many before the first results, if fewer.
         finalize: computes the final image scores of a category; None where image scores are final.
         places: the kind of place that the row "regions" answers with.
     """
@@ -176,6 +177,7 @@ class Detector(Generic[PluginT]):
     paid: bool = False
     sees_truth: bool = False
     workers: int = 1
+    at_first: int | None = None
     finalize: Finalize | None = None
 
     def __init__(self, session: Session, model: Model, plugin: PluginT) -> None:

@@ -5,6 +5,7 @@ import json
 import ssl
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lvlm_ad_backends.openai import network
@@ -51,6 +52,21 @@ def ask(endpoint, monkeypatch):
 def test_this_machine_is_asked_without_a_proxy(ask, environment):
     """A proxy for the world outside is never asked for an endpoint on this machine."""
     assert ask(**environment).outcome == "ok"
+
+
+def test_a_closed_backend_asks_nothing(endpoint):
+    """After ``close`` no connection is used or made, not by questions at the same time either."""
+    plugin = load_plugin("backend", "openai")
+    values = {"model": "m", "base_url": endpoint.url, "api_key_env": ""}
+    backend = plugin.build(validated(plugin.Options, values, "test"))
+    with ThreadPoolExecutor(4) as pool:
+        assert [one.outcome for one in pool.map(backend.answer, [REQUEST] * 4)] == ["ok"] * 4
+        backend.close()
+        late = [pool.submit(backend.answer, REQUEST) for _ in range(8)]
+    for one in late:
+        with pytest.raises(TransientError, match="the backend was closed"):
+            one.result()
+    assert len(endpoint.asked) == 4
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "all_proxy"])

@@ -17,6 +17,7 @@ from lvlm_ad.asking import AnswerStore
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import FatalError
+from lvlm_ad.evaluate.views import Views
 from lvlm_ad.metrics import pixel_metrics
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
@@ -65,6 +66,28 @@ def answering(endpoint, expected):
 
     endpoint.reply = reply
     return endpoint
+
+
+def test_few_questions_are_prepared_before_the_first_answer(bench, answering, monkeypatch):
+    """The first questions are not delayed by the drawing of many more; in the end each image is asked about."""
+    prepared, before = [], []
+    reply, view = answering.reply, Views.view
+
+    def counted(views, sample, regions):
+        prepared.append(sample.id)
+        return view(views, sample, regions)
+
+    def slowly(body):
+        if not before:
+            time.sleep(0.5)
+            before.append(len(prepared))
+        return reply(body)
+
+    monkeypatch.setattr(Views, "view", counted)
+    answering.reply = slowly
+    bench(concurrency=1)
+    assert before == [2]
+    assert len(answering.asked) == len(prepared) == 12
 
 
 def test_metrics_equal_a_computation_from_the_answers(bench, answering, expected):
