@@ -54,14 +54,18 @@ def csv_text(
     board: Board,
     columns: Sequence[Column] = COLUMNS,
     *,
-    before: Mapping[str, Callable[[Group, Entry], Any]] = MappingProxyType({}),
+    before: Sequence[str] = (),
+    facts: Callable[[Group, Entry], Sequence[Any]] = lambda _group, _entry: (),
+    kinds: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the leaderboard as CSV: one line per row, fractions in 0..1, empty cells where undefined.
 
     Args:
         board: the leaderboard.
         columns: its columns.
-        before: further columns, which come first: name -> function that returns the cell of a table's row.
+        before: the names of further columns, which come first.
+        facts: returns their cells of a table's row.
+        kinds: kind of a row -> what the column "kind" says, where that differs.
     """
     numbers = shown_columns(board.groups, columns)[2:]
     named = {*SHAPES, *CHOICES}
@@ -76,8 +80,8 @@ def csv_text(
             about = ["; ".join(entry.notes), entry.run]
             rank = "-".join(map(str, dict.fromkeys(entry.rank or ())))
             about_rank = [group.title, rank, *(entry.rank or (None, None))]
-            further = [cell(group, entry) for cell in before.values()]
-            lines.append([*further, *about_rank, entry.kind, entry.name, *values, *about, *intervals])
+            kind = kinds.get(entry.kind, entry.kind)
+            lines.append([*facts(group, entry), *about_rank, kind, entry.name, *values, *about, *intervals])
     return escape.csv_lines(lines)
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-from pydantic import ConfigDict, TypeAdapter
 
 from lvlm_ad import escape
 from lvlm_ad.leaderboard import COLUMNS, Board, Entry, Group, percent, usd
 from lvlm_ad.leaderboard.formats import csv_text
+from lvlm_ad.site.feed_schema import FEED_KINDS, FEED_VERSION, Feed, FeedRow, FeedTable, feed_schema
 from lvlm_ad.site.results import utc
 
 if TYPE_CHECKING:
     from lvlm_ad.runs import Manifest, Run
 
-__all__ = ["FEED_VERSION", "Feed", "FeedRow", "FeedTable", "feed_files"]
-
-FEED_VERSION = 1
-"""The version of the feeds' form. It rises when a field goes away or changes its meaning, not when one is added."""
+__all__ = ["feed_files"]
 
 _NO_PAGES: Mapping[str, str] = {}
 _NEW_RUNS = "feeds/runs.json"
@@ -31,52 +27,6 @@ _DATA = ("schema_version", "dataset", "part")
 _CONDITIONS = ("n_images", "whole_test_split", "method", "division", "prompt", "shots", "image_size")
 _ORIGIN = ("config_hash", "lvlm_ad_version", "started")
 """The first columns of the CSV feeds."""
-
-# Every field is written, whatever its value.
-_STRICT = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
-
-
-@dataclass(frozen=True)
-class FeedRow(Entry):
-    """A row of a feed: an ``Entry``, and where its numbers come from.
-
-    Attributes:
-        config_hash: SHA-256 over everything that the numbers depend on; empty for published rows.
-        lvlm_ad_version: the version that measured it; empty for published rows.
-        started: when the run was started, UTC, ISO 8601; empty for published rows.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-
-    config_hash: str = ""
-    lvlm_ad_version: str = ""
-    started: str = ""
-
-
-@dataclass(frozen=True)
-class FeedTable(Group):
-    """A table of a feed: a ``Group``."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-
-    entries: tuple[FeedRow, ...]
-
-
-@dataclass(frozen=True)
-class Feed:
-    """The content of leaderboard.json and of published.json.
-
-    Attributes:
-        schema_version: ``FEED_VERSION``.
-        sort: the metric that ranks.
-        groups: the tables.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-
-    schema_version: int
-    sort: str
-    groups: tuple[FeedTable, ...]
 
 
 def feed_files(
@@ -102,15 +52,14 @@ def feed_files(
         ['feeds/leaderboard.json', 'feeds/leaderboard.csv']
     """
     manifests = {run.dir.name: run.manifest for run in runs}
-    schema = TypeAdapter(Feed).json_schema(mode="serialization")
     texts = {
         "leaderboard.json": escape.json_text(asdict(_feed(board, manifests))),
-        "leaderboard.csv": csv_text(board, COLUMNS, before=_columns(manifests, (*_DATA, *_CONDITIONS, *_ORIGIN))),
+        "leaderboard.csv": _csv(board, manifests, (*_DATA, *_CONDITIONS, *_ORIGIN)),
         "published.json": escape.json_text(asdict(_feed(published, manifests))),
-        # A table of published results has columns for conditions.
-        "published.csv": csv_text(published, COLUMNS, before=_columns(manifests, (*_DATA, *_ORIGIN))),
+        # Tables of published results already have columns for conditions.
+        "published.csv": _csv(published, manifests, (*_DATA, *_ORIGIN)),
         "runs.json": escape.json_text(_new_runs(board, runs, site_url, pages)),
-        "schema.json": escape.json_text({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}),
+        "schema.json": escape.json_text(feed_schema()),
     }
     return {f"feeds/{name}": text if text.endswith("\n") else f"{text}\n" for name, text in texts.items()}
 
@@ -124,48 +73,46 @@ def _feed(board: Board, manifests: Mapping[str, Manifest]) -> Feed:
 
 
 def _row(entry: Entry, manifests: Mapping[str, Manifest]) -> FeedRow:
-    manifest = manifests.get(entry.run)
-    return FeedRow(**_values(entry), **({} if manifest is None else _origin(manifest)))
+    kind = FEED_KINDS.get(entry.kind, entry.kind)
+    return FeedRow(**{**_values(entry), "kind": kind, **_origin(manifests.get(entry.run))})
 
 
 def _values(of: Entry | Group) -> dict[str, Any]:
     return {field.name: getattr(of, field.name) for field in fields(of)}
 
 
-def _origin(manifest: Manifest) -> dict[str, Any]:
+def _origin(manifest: Manifest | None) -> dict[str, str]:
+    """Return where the numbers of a run come from; empty texts for a published row."""
+    if manifest is None:
+        return dict.fromkeys(_ORIGIN, "")
+    version = manifest.versions.get("lvlm-ad", "")
+    return {"config_hash": manifest.config_hash, "lvlm_ad_version": version, "started": manifest.started}
+
+
+def _csv(board: Board, manifests: Mapping[str, Manifest], names: Sequence[str]) -> str:
+    """Write tables as CSV with the columns ``names`` before those of every leaderboard."""
+
+    def facts(group: Group, entry: Entry) -> list[Any]:
+        known = {"schema_version": FEED_VERSION, **group.conditions, **_facts(entry, manifests.get(entry.run))}
+        return [known.get(name) for name in names]
+
+    return csv_text(board, COLUMNS, before=names, facts=facts, kinds=FEED_KINDS)
+
+
+def _facts(entry: Entry, manifest: Manifest | None) -> dict[str, Any]:
+    """Return the conditions and the origin of a row."""
+    if manifest is None:
+        return {**{name: entry.conditions.get(name) for name in _CONDITIONS}, **_origin(None)}
     return {
-        "config_hash": manifest.config_hash,
-        "lvlm_ad_version": manifest.versions.get("lvlm-ad", ""),
-        "started": manifest.started,
+        "n_images": manifest.dataset.n_images,
+        "whole_test_split": manifest.dataset.whole,
+        "method": manifest.method.name,
+        "division": manifest.division.method,
+        "prompt": manifest.prompt.name,
+        "shots": manifest.protocol.get("shots", 0),
+        "image_size": manifest.protocol.get("image_size"),
+        **_origin(manifest),
     }
-
-
-def _columns(manifests: Mapping[str, Manifest], names: Sequence[str]) -> dict[str, Callable[[Group, Entry], Any]]:
-    """Return the columns of a CSV feed that come before those of every leaderboard."""
-
-    def facts(group: Group, entry: Entry) -> dict[str, Any]:
-        manifest = manifests.get(entry.run)
-        first = {"schema_version": FEED_VERSION, "dataset": group.conditions["dataset"]}
-        if manifest is None:
-            published = {"method": entry.conditions.get("method"), "shots": entry.conditions.get("shots")}
-            return {**first, **published, "part": group.conditions.get("part")}
-        return {
-            **first,
-            "part": group.conditions.get("part"),
-            "n_images": manifest.dataset.n_images,
-            "whole_test_split": manifest.dataset.whole,
-            "method": manifest.method.name,
-            "division": manifest.division.method,
-            "prompt": manifest.prompt.name,
-            "shots": manifest.protocol.get("shots", 0),
-            "image_size": manifest.protocol.get("image_size"),
-            **_origin(manifest),
-        }
-
-    def column(name: str) -> Callable[[Group, Entry], Any]:
-        return lambda group, entry: facts(group, entry).get(name)
-
-    return {name: column(name) for name in names}
 
 
 def _new_runs(board: Board, runs: Sequence[Run], site_url: str, pages: Mapping[str, str]) -> dict[str, Any]:

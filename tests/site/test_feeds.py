@@ -12,7 +12,8 @@ import pytest
 
 from lvlm_ad.leaderboard import FORMATS, make_board, published_board
 from lvlm_ad.runs import METRIC_NAMES, read_runs
-from lvlm_ad.site.feeds import FEED_VERSION, feed_files
+from lvlm_ad.site.feed_schema import FEED_KINDS, FEED_VERSION, feed_schema
+from lvlm_ad.site.feeds import feed_files
 
 TESTS = Path(__file__).parents[1]
 LEADERBOARD = runpy.run_path(str(TESTS / "leaderboard" / "conftest.py"))
@@ -104,6 +105,16 @@ def test_the_schema_refuses_what_is_no_feed(runs):
         jsonschema.validate({"groups": []}, schema, jsonschema.Draft202012Validator)
 
 
+def test_each_field_of_the_schema_is_explained_and_required():
+    """A reader needs no other text, and finds every field in every row."""
+    schema = feed_schema()
+    for part in (schema, *schema["$defs"].values()):
+        assert part["description"]
+        assert sorted(part["required"]) == sorted(part["properties"])
+        for name, of in part["properties"].items():
+            assert of.get("description", "").endswith("."), name
+
+
 def test_the_json_feed_is_the_leaderboard_and_says_where_each_row_comes_from(runs):
     """The version comes first; every value of the JSON leaderboard is there, and configuration, version and date."""
     board = make_board(runs)
@@ -113,7 +124,8 @@ def test_the_json_feed_is_the_leaderboard_and_says_where_each_row_comes_from(run
     known = {run.dir.name: run.manifest for run in runs}
     for group, of_board in zip(feed["groups"], plain["groups"], strict=True):
         for row, entry in zip(group["entries"], of_board["entries"], strict=True):
-            assert {name: row[name] for name in entry} == entry
+            kind = FEED_KINDS.get(entry["kind"], entry["kind"])
+            assert {name: row[name] for name in entry} == {**entry, "kind": kind}
             manifest = known.get(row["run"])
             assert row["config_hash"] == (manifest.config_hash if manifest else "")
             assert row["started"] == (manifest.started if manifest else "")
@@ -138,7 +150,9 @@ def test_csv_and_json_have_the_same_rows_and_numbers(runs):
                 assert row.get(metric, "") == ("" if value is None else str(value))
                 ends = entry["intervals"].get(metric, ("", ""))
                 assert [row.get(f"{metric}_{end}", "") for end in ("low", "high")] == [str(one) for one in ends]
-    assert {"ranked", "apart", "frame", "published"} == {row["kind"] for row in rows_of(files["leaderboard.csv"])}
+    assert {"ranked", "not_ranked", "reference", "published"} == {
+        row["kind"] for row in rows_of(files["leaderboard.csv"])
+    }
 
 
 def test_csv_states_the_conditions_of_each_row(runs):
