@@ -82,15 +82,21 @@ def test_an_image_of_any_size_has_scores(size):
     assert np.isfinite(pixels).all()
 
 
-def test_a_distance_is_that_to_the_most_similar_places_farther_away():
-    """At the corner, in the middle and at a border, it is the root mean square of the 102 smallest of those allowed."""
+@pytest.mark.parametrize(("plain", "within"), [(0, 0), (3000, 2e-3)])
+def test_a_distance_is_that_to_the_most_similar_places_farther_away(plain, within):
+    """At the corner, in the middle and at a border, it is the root mean square of the 102 smallest of those allowed.
+
+    So it is where most places are equal, except that single floats leave a small distance between equal places.
+    """
     features = np.random.default_rng(5).normal(size=(64 * 64, 11)).astype(np.float32)
+    features[:plain] = features[0]
     rows, columns = np.divmod(np.arange(64 * 64), 64)
     distances = contrast._distance_to_alike(features)
     for row, column in ((0, 0), (31, 40), (63, 7)):
         allowed = (abs(rows - row) >= 6) | (abs(columns - column) >= 6)
         squared = ((features[allowed].astype(np.float64) - features[64 * row + column]) ** 2).sum(axis=1)
-        assert distances[row, column] == pytest.approx(np.sqrt(np.sort(squared)[:102].mean()), rel=1e-5)
+        expected = np.sqrt(np.sort(squared)[:102].mean())
+        assert distances[row, column] == pytest.approx(expected, rel=1e-5, abs=within)
 
 
 def test_the_baseline_looks_at_the_image_alone(photo):
