@@ -21,7 +21,7 @@ from lvlm_ad.testing import BACKEND_CHECKS, check_backend
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 RUN = {"bash", "python"}
-DATA = {"text", "toml", "csv", "json", "bibtex"}
+DATA = {"text", "toml", "yaml", "csv", "json", "bibtex"}
 """What is shown, and not run: output, files. With a title, a file that what follows uses."""
 
 DRIVER = """

@@ -150,7 +150,10 @@ def test_rows_say_what_a_reader_must_know():
     assert len(differing) == 4
     (why,) = {one.notes for one in differing}
     assert why[0].startswith("Jeong et al., CVPR 2023 and VisualAD, CVPR 2026 give different numbers: ")
-    assert all(words in why[0] for words in ("zqhang/Accurate-WinCLIP-pytorch", "ViT-B/16+, 240 px", "probably"))
+    assert all(
+        words in why[0]
+        for words in ("zqhang/Accurate-WinCLIP-pytorch", "ViT-B/16+, 240 px", "probably", "ViT-L/14 at 336 px")
+    )
     for one in rows:
         assert one.source.where
         assert set(one.values) <= set(PUBLISHED_METRICS)

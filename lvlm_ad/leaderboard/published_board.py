@@ -29,7 +29,7 @@ __all__ = ["published_board"]
 _NOTHING_RANKED = (
     "Nothing is ranked here: the rows differ in method, training data and number of reference images. Trained on: the "
     "web images of pre-training (CLIP, chat models) do not count, as most of them are unknown; synthetic: anomalies "
-    "that the method makes itself; expert-ad: the data set of IAD-R1."
+    "that the method makes itself; expert-ad: the data set of IAD-R1, of images whose origin we did not find."
 )
 _NO_RANK: Mapping[str, Any] = {
     "rank": None,

@@ -26,7 +26,7 @@ _BEST = 3
 
 _KINDS = {"backend": "chat model", "baseline": "other method", "maps": "maps from files"}
 
-_TRAINED = {"synthetic": "synthetic anomalies", "expert-ad": "Expert-AD, the data set of IAD-R1"}
+_TRAINED = {"synthetic": "synthetic anomalies", "expert-ad": "Expert-AD, whose images are of unknown origin"}
 """Training data that ``bench`` cannot read -> its name in sentences."""
 
 _ABOUT = {

@@ -162,7 +162,7 @@ def test_the_first_page_has_words_for_data_sets_and_training_data(site):
     """No names of the program stand on it; the feeds keep them."""
     text = re.sub(r"\s+", " ", " ".join(pages_of(site)["index.html"].text))
     assert "trained on synthetic anomalies" in text
-    assert "trained on Expert-AD, the data set of IAD-R1" in text
+    assert "trained on Expert-AD, whose images are of unknown origin" in text
     assert "MVTec AD 80 images, 2 categories " in text
     assert "VisA 80 images, 2 categories; a part of the test images" in text
     assert not re.search(r"expert-ad|mvtec|trained on (visa|synthetic\b(?! anomalies))", text)
