@@ -56,6 +56,9 @@ class Known(NamedTuple):
     reason: str
 
 
+_BONFERRONI = Known(0.93, 1.0, "Bonferroni's intervals hold together with at least 95 %")
+
+
 @dataclass
 class Count:
     """What happened to one figure in one setting."""
@@ -123,11 +126,19 @@ RECIPES = {
     ),
     "maps": Recipe(of_stability.maps, grid(images=(10, 30), repeats=(3,))),
     "hits": Recipe(others.hits, grid(images=(10, 30, 100))),
-    "losses": Recipe(others.losses, grid(images=(10, 30), of=("some", "perfect"))),
+    "losses": Recipe(
+        others.losses,
+        grid(images=(10, 30), of=("some", "perfect")),
+        {"pixel AP lost by score": Known(0.93, 1.0, "few images give pixel metrics wide intervals")},
+    ),
     "corruptions": Recipe(
         others.corruptions, [*grid(images=(10, 30), categories=(1,)), *grid(images=(10,), categories=(3,))]
     ),
-    "family": Recipe(others.family, grid(images=(20, 100), of=("shifts", "image AUROC", "flips"))),
+    "family": Recipe(
+        others.family,
+        grid(images=(20, 100), of=("shifts", "image AUROC", "flips")),
+        {f"12 {one} together": _BONFERRONI for one in ("image AUROC", "flips")},
+    ),
     "two-studies": Recipe(others.two_studies, grid(images=(20, 50, 200))),
     "hits-of-two": Recipe(others.hits_of_two, grid(images=(10, 30, 100))),
     "costs": Recipe(others.costs, grid(images=(10, 30, 100))),
