@@ -33,14 +33,16 @@ _ENOUGH = 0.15
 class ScriptedOptions(BackendOptions):
     """What the model does besides knowing the truth."""
 
+    model: str = "scripted, not a real model"
+    """What tables and pages call it beside its name."""
     data: Annotated[Path, Transport] = Path("shop")
     """Folder of the demo data set whose images it knows."""
     sharpness: float = 0.3
     """How much higher it scores a large defect than none."""
     own: float = 0.12
-    """Standard deviation of what is the image's own."""
+    """Standard deviation of the error that an image has in every answer."""
     noise: float = 0.04
-    """Standard deviation of what is each question's own."""
+    """Standard deviation of the error that changes with each question."""
     missed: float = 0.2
     """Probability that it does not name a defective region."""
     invented: float = 0.2

@@ -117,7 +117,7 @@ class Board:
     sort: str = "image_auroc"
 
 
-_ANY = Filters()
+_NO_FILTERS = Filters()
 
 
 def make_board(
@@ -126,7 +126,7 @@ def make_board(
     *,
     verified: bool = False,
     unchecked: Collection[str] = (),
-    filters: Filters = _ANY,
+    filters: Filters = _NO_FILTERS,
 ) -> Board:
     """Group and rank runs.
 

@@ -29,6 +29,7 @@ __all__ = [
     "LOWER_IS_BETTER",
     "Entry",
     "make_entry",
+    "model_in_words",
     "outcomes",
     "undefined_notes",
 ]
@@ -240,12 +241,24 @@ def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: boo
     return next((reason for reason, applies in reasons.items() if applies), "")
 
 
+def model_in_words(identity: Mapping[str, Any]) -> str:
+    """Return which model was asked, and at which address; empty for what has no model.
+
+    Example:
+        >>> model_in_words({"model": "gpt-4o", "base_url": "https://api.openai.com/v1"}), model_in_words({"seed": 0})
+        ('gpt-4o at https://api.openai.com/v1', '')
+    """
+    if "model" not in identity:
+        return ""
+    return " at ".join(str(identity[key]) for key in ("model", "base_url") if key in identity)
+
+
 def _model_notes(manifest: Manifest, namesakes: Sequence[Manifest]) -> list[str]:
     """Return what was asked, and the options in which the row differs from its namesakes."""
     identity = manifest.model.identity
     notes = []
     if "model" in identity:
-        notes.append(" at ".join(str(identity[key]) for key in ("model", "base_url") if key in identity))
+        notes.append(model_in_words(identity))
     options = sorted({key for one in namesakes for key in one.model.identity} - {"model", "base_url"})
     differing = [
         f"{key} {str(identity.get(key, 'not set'))[:_VALUE_KEPT]}"

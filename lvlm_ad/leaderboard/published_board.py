@@ -80,8 +80,8 @@ def _group(test_set: TestSet, rows: Sequence[PublishedRow], measured: Sequence[E
 
     if test_set.part:
         measured = [of_part for entry in measured if (of_part := _of_part(entry, test_set.part)) is not None]
-    # The first notes say that it is published, as the page does, and name the source, which a column shows.
-    published = [replace(entry, notes=entry.notes[2:]) for entry in published_entries(rows)]
+    # The page says that they are published, and a column shows the source.
+    published = published_entries(rows, origin=False)
     entries = (*sorted(measured, key=order), *sorted(published, key=order))
     conditions = {"dataset": test_set.dataset, "part": test_set.part, "published": True, "categories": []}
     return Group(test_set.title, conditions, entries, _NOTHING_RANKED, published_sources(rows))

@@ -39,7 +39,7 @@ _AFTER = (
     ConditionColumn("method", "Method", "method", str, drop=1),
     ConditionColumn("source", "Source", "source", str),
 )
-_ANSWERS = (
+_YES_NO_METRICS = (
     MetricColumn(
         "balanced_accuracy",
         "Bal. acc.",
@@ -51,7 +51,7 @@ _ANSWERS = (
     MetricColumn("precision", "Precision", "preci-\nsion", percent, drop=5, about="share of such calls that are right"),
     MetricColumn("f1", "F1", "F1", percent, drop=4, about="harmonic mean of recall and precision"),
 )
-_METRICS: tuple[Column, ...] = (*(one for one in COLUMNS if one.name in METRIC_NAMES), *_ANSWERS)
+_METRICS: tuple[Column, ...] = (*(one for one in COLUMNS if one.name in METRIC_NAMES), *_YES_NO_METRICS)
 
 
 def published_columns(groups: Sequence[Group]) -> tuple[Column, ...]:

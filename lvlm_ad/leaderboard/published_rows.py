@@ -83,7 +83,7 @@ class Filters:
         return [] if self.narrows_runs and all(map(_is_reference, kept)) else kept
 
     def checked_runs(self, runs: Sequence[Run]) -> list[Run]:
-        """Return ``runs(...)``, which is not empty.
+        """Return ``runs(...)``; raise if only reference rows are left.
 
         Raises:
             ConfigError: as ``check``.
@@ -111,9 +111,14 @@ def _is_reference(run: Run) -> bool:
     return run.manifest.model.frame and run.manifest.model.row != "dense"
 
 
-def published_entries(rows: Sequence[PublishedRow]) -> list[Entry]:
-    """Return the rows of published results, which have neither a rank nor an interval."""
-    return [_entry(row) for row in rows]
+def published_entries(rows: Sequence[PublishedRow], *, origin: bool = True) -> list[Entry]:
+    """Return the rows of published results, which have neither a rank nor an interval.
+
+    Args:
+        rows: the published results.
+        origin: whether the notes begin with "published, not measured here" and the source.
+    """
+    return [_entry(row, origin=origin) for row in rows]
 
 
 def published_sources(rows: Sequence[PublishedRow]) -> tuple[str, ...]:
@@ -122,7 +127,7 @@ def published_sources(rows: Sequence[PublishedRow]) -> tuple[str, ...]:
     return tuple(f"{one.name}: {one.where}. {one.definitions}" for one in sources)
 
 
-def _entry(row: PublishedRow) -> Entry:
+def _entry(row: PublishedRow, *, origin: bool) -> Entry:
     marks = [*([_TESTED] if row.is_trained_on_test_set else []), *([_TRANSDUCTIVE] if row.transductive else [])]
     explained = {
         _TESTED: f"it was trained on {_title_of(row.test_set.images_of)}, which the test images are from",
@@ -135,8 +140,7 @@ def _entry(row: PublishedRow) -> Entry:
         None,
         {**dict.fromkeys(METRIC_NAMES), **{name: round(value / 100, 6) for name, value in row.values.items()}},
         notes=(
-            "published, not measured here",
-            f"{row.source.name}{trained}",
+            *(("published, not measured here", f"{row.source.name}{trained}") if origin else ()),
             *map(explained.__getitem__, marks),
             *row.notes,
         ),

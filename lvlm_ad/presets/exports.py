@@ -11,8 +11,8 @@ from lvlm_ad.presets.preset import Preset
 
 __all__ = ["ExportTargets", "HubBenchmark", "PapersBenchmark"]
 
-Names: TypeAlias = Annotated[Mapping[str, Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-Id: TypeAlias = Annotated[int, Field(ge=1)]
+_Names: TypeAlias = Annotated[Mapping[str, Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+_Number: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
@@ -24,18 +24,18 @@ class HubBenchmark(_Part):
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """Its name at the hub, such as "org/name"."""
-    tasks: Names
+    tasks: _Names
     """Metric, such as image_auroc -> the id of the task in the data set's eval.yaml."""
 
 
 class PapersBenchmark(_Part):
     """A benchmark of Papers with Code (paperswithcode.co)."""
 
-    task_id: Id
+    task_id: _Number
     """The number of the task at paperswithcode.co."""
-    dataset_id: Id
+    dataset_id: _Number
     """The number of the benchmark at paperswithcode.co."""
-    metrics: Names
+    metrics: _Names
     """Metric, such as image_auroc -> its name at paperswithcode.co."""
 
 
@@ -47,7 +47,17 @@ class DatasetTargets(_Part):
 
 
 class ExportTargets(Preset):
-    """Ids and addresses for the exports, which only the owner of a leaderboard knows."""
+    """Ids and addresses for the exports, which only the owner of a leaderboard knows.
+
+    Raises:
+        ValidationError: a field is unknown, or a value has another form than the field says.
+
+    Example:
+        >>> benchmark = {"id": "org/name", "tasks": {"image_auroc": "detection"}}
+        >>> targets = ExportTargets(datasets={"visa": {"huggingface": benchmark}})
+        >>> targets.datasets["visa"].huggingface.id, targets.site_url
+        ('org/name', '')
+    """
 
     site_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
     """Address of the site's folder. With it, the feed of new runs has links."""

@@ -36,7 +36,7 @@ class SiteOptions:
 
     Attributes:
         sort: the metric that ranks.
-        columns: the columns of tables; ``COLUMNS``: the usual ones.
+        columns: the columns of tables; ``COLUMNS``: the default ones.
         verified: whether the runs were verified.
         data: the folder of a data set, or folders by name, against which they were verified, and for pictures; other
             pictures are read where they were when this machine made the runs.
@@ -54,14 +54,14 @@ class SiteOptions:
     left_out: Sequence[str] = ()
 
 
-_USUAL = SiteOptions()
+_DEFAULT_OPTIONS = SiteOptions()
 
 
 def write_site(
     runs: Sequence[Run],
     folder: Path,
     studies: Sequence[Study] = (),
-    options: SiteOptions = _USUAL,
+    options: SiteOptions = _DEFAULT_OPTIONS,
     progress: Progress | None = None,
 ) -> Path:
     """Write a site and return its first page; the same runs give the same bytes.

@@ -27,13 +27,13 @@ class Table:
 
     Attributes:
         group: the table.
-        images: the key of its set of images, as in ``Contents.tables``.
+        image_set: the key of its set of images, as in ``Contents.tables``.
         title: the title of its set of images.
         number: its number on the page of its set of images.
     """
 
     group: Group
-    images: str
+    image_set: str
     title: str
     number: int
 
@@ -66,7 +66,7 @@ class Contents:
         board: their leaderboard.
         published: published results, with the runs on the same test sets.
         studies: the studies of these models.
-        columns: the columns of tables; ``COLUMNS``: the usual ones.
+        columns: the columns of tables; ``COLUMNS``: the default ones.
         verified: whether the runs were verified.
         data: the data sets that they were compared with.
         downloads: path in the site -> text of feeds and exports.
@@ -187,5 +187,6 @@ class Contents:
 
 
 def _order(run: Run) -> int:
+    # Chat models, other methods, reference rows.
     model = run.manifest.model
     return 0 if model.kind == "backend" else 2 if model.frame else 1

@@ -16,7 +16,7 @@ __all__ = ["dataset_title", "image_sets"]
 _TITLES = {"demo": "Demo", "folder": "Images of a folder", "meta-json": "Images listed in meta.json"}
 """Data sets that are not published, by their names."""
 
-_OWN = ("folder", "meta-json")
+_OWN_LAYOUTS = ("folder", "meta-json")
 """Layouts of users' own images: the name says nothing about what they show."""
 
 _MOST_NAMES = 3
@@ -28,16 +28,22 @@ def image_sets(groups: Sequence[Group]) -> list[tuple[str, str]]:
 
     The key of a data set is its name. Users' own images with other categories are another set, and so are those with
     the same categories if the whole of them was measured and differs.
+
+    Example:
+        >>> from lvlm_ad.leaderboard import Group
+        >>> both = {"dataset": "folder", "dataset_fingerprint": "0", "whole_test_split": True}
+        >>> image_sets([Group("", {**both, "categories": [one]}, ()) for one in ("bolt", "nut")])
+        [('folder bolt', 'Images of bolt'), ('folder nut', 'Images of nut')]
     """
     keys = [_key(group.conditions) for group in groups]
-    wholes: dict[str, set[str]] = {}
+    whole_splits: dict[str, set[str]] = {}
     for key, group in zip(keys, groups, strict=True):
         if group.conditions["whole_test_split"]:
-            wholes.setdefault(key, set()).add(group.conditions["dataset_fingerprint"])
+            whole_splits.setdefault(key, set()).add(group.conditions["dataset_fingerprint"])
     titles: dict[str, tuple[str, str]] = {}
     for at, group in enumerate(groups):
         title, images = _title(group.conditions), group.conditions["dataset_fingerprint"][:8]
-        if group.conditions["dataset"] in _OWN and len(wholes.get(keys[at], ())) > 1:
+        if group.conditions["dataset"] in _OWN_LAYOUTS and len(whole_splits.get(keys[at], ())) > 1:
             keys[at] += f" {images}"
         titles.setdefault(keys[at], (title, f"{title}, images {images}"))
     short, long = zip(*titles.values(), strict=True) if titles else ((), ())
@@ -47,11 +53,11 @@ def image_sets(groups: Sequence[Group]) -> list[tuple[str, str]]:
 
 def _key(conditions: Mapping[str, Any]) -> str:
     name: str = conditions["dataset"]
-    return f"{name} {', '.join(sorted(conditions['categories']))}" if name in _OWN else name
+    return f"{name} {', '.join(sorted(conditions['categories']))}" if name in _OWN_LAYOUTS else name
 
 
 def _title(conditions: Mapping[str, Any]) -> str:
-    if conditions["dataset"] not in _OWN:
+    if conditions["dataset"] not in _OWN_LAYOUTS:
         return dataset_title(conditions["dataset"])
     names = sorted(conditions["categories"])
     more = len(names) - _MOST_NAMES

@@ -11,8 +11,8 @@ from lvlm_ad.presets.published import NOTHING
 from lvlm_ad.report.interval_words import interval_text
 from lvlm_ad.report.page import render
 from lvlm_ad.runs import metric_title
+from lvlm_ad.site.comparisons import compared_rows, comparisons
 from lvlm_ad.site.image_sets import dataset_title
-from lvlm_ad.site.verdicts import compared_rows, verdicts
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Entry, Group
@@ -29,7 +29,7 @@ _KINDS = {"backend": "chat model", "baseline": "other method", "maps": "maps fro
 _TRAINED = {"synthetic": "synthetic anomalies", "expert-ad": "Expert-AD, whose images are of unknown origin"}
 """Training data that ``bench`` cannot read -> its name in sentences."""
 
-_ABOUT = {
+_DOWNLOADS = {
     "feeds/leaderboard.json": "every table, with notes and values by category",
     "feeds/leaderboard.csv": "every row of every table",
     "feeds/published.json": "published results",
@@ -38,7 +38,7 @@ _ABOUT = {
     "feeds/schema.json": "JSON schema of the tables",
     "exports/evaluation-tables.json": "results by task, in the format of Papers with Code's archive",
 }
-_ABOUT_FOLDERS = {
+_DOWNLOAD_FOLDERS = {
     "exports/huggingface/": "results of a model, for its repository at the Hugging Face hub",
     "exports/paperswithcode/": "results on a data set, for paperswithcode.co",
 }
@@ -93,7 +93,7 @@ def _card(contents: Contents, table: Table) -> dict[str, Any]:
     of_models = [entry for entry in table.group.entries if _is_of_model(contents, entry)]
     best = table.ranked[:_BEST] or [entry for entry in of_models if entry.kind == "apart"][:_BEST]
     others = [one for one in compared_rows(table, contents.by_folder).values() if one not in best]
-    runs = {entry.run for one in contents.tables[table.images] for entry in one.group.entries if entry.run}
+    runs = {entry.run for one in contents.tables[table.image_set] for entry in one.group.entries if entry.run}
     first = contents.by_folder[next(entry.run for entry in table.group.entries if entry.run)].manifest.dataset
     # Half of the scale would be worse than chance.
     low = 0.5 if sort.endswith("auroc") else 0.0
@@ -102,15 +102,17 @@ def _card(contents: Contents, table: Table) -> dict[str, Any]:
     )
     return {
         "title": table.title,
-        "link": contents.dataset_pages[table.images],
+        "link": contents.dataset_pages[table.image_set],
         "summary": _measured(first),
         "n_runs": len(runs),
-        "n_tables": len(contents.tables[table.images]),
+        "n_tables": len(contents.tables[table.image_set]),
         "metric": "Accuracy" if sort == ACCURACY else metric_title(sort),
         "low": f"{100 * low:.0f}",
         "rows": [_bar(contents, entry, sort, low) for entry in (*best, *others)],
         "why_no_rank": _why_no_rank(table, of_models),
-        "verdicts": [] if sort == ACCURACY else verdicts(table, contents.by_folder, sort, verified=contents.verified),
+        "comparisons": (
+            [] if sort == ACCURACY else comparisons(table, contents.by_folder, sort, verified=contents.verified)
+        ),
         "published": published,
     }
 
@@ -151,7 +153,9 @@ def _counted(count: int, noun: str) -> str:
 
 def _about(path: str) -> str:
     """Say what a file to download holds; empty if nothing is known of it."""
-    return _ABOUT.get(path) or next((text for start, text in _ABOUT_FOLDERS.items() if path.startswith(start)), "")
+    return _DOWNLOADS.get(path) or next(
+        (text for start, text in _DOWNLOAD_FOLDERS.items() if path.startswith(start)), ""
+    )
 
 
 def _measured(dataset: DatasetRecord) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.errors import RunError
 from lvlm_ad.leaderboard import COLUMNS, Column, metrics_by_model, model_tables, usd
 from lvlm_ad.leaderboard.columns import INTERVALS, OWN_MAPS, REFERENCE_ROWS, heads_in_words
+from lvlm_ad.leaderboard.entries import model_in_words
 from lvlm_ad.leaderboard.metric_columns import metric_notes
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 from lvlm_ad.leaderboard.shown_columns import shown_columns
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["model_page"]
 
-_WHAT = {
+_KINDS_IN_WORDS = {
     "backend": "A chat model: it is asked about each image.",
     "baseline": "A method that is not a chat model.",
     "maps": "Anomaly maps that were made elsewhere and measured here.",
@@ -47,6 +48,15 @@ class _Category:
     usd_per_image: str
 
 
+@dataclass(frozen=True)
+class _Tile:
+    """A figure at the top of the page, with a line below it."""
+
+    heading: str
+    value: str
+    below: str
+
+
 def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> str:
     """Return the page of a model; ``galleries`` are its pictures, or the reasons why there are none."""
     rows = contents.models[name]
@@ -62,9 +72,11 @@ def model_page(contents: Contents, name: str, galleries: Sequence[Gallery]) -> s
         title=f"{name}: zero-shot visual anomaly detection",
         name=name,
         eyebrow="Reference row" if model.frame else _EYEBROWS[model.kind],
-        what="A reference row, to compare others with; it is not ranked." if model.frame else _WHAT[model.kind],
+        what="A reference row, to compare others with; it is not ranked."
+        if model.frame
+        else _KINDS_IN_WORDS[model.kind],
         description=load_model(model.name).description if known else "",
-        notes=model.notes,
+        notes=[*filter(None, [model_in_words(model.identity)]), *model.notes],
         tiles=_tiles(rows, runs),
         price=_price(model.price),
         columns=columns,
@@ -100,6 +112,7 @@ def _columns(contents: Contents, rows: Sequence[ModelRow]) -> tuple[Column, ...]
     have none: the methods side by side show them.
     """
     groups = [replace(row.table.group, entries=(row.entry,)) for row in rows]
+    # The first two columns are rank and name.
     shown = [
         column
         for column in shown_columns(groups, contents.columns)[2:]
@@ -115,7 +128,7 @@ def _columns(contents: Contents, rows: Sequence[ModelRow]) -> tuple[Column, ...]
 
 def _link_and_conditions(contents: Contents, row: ModelRow) -> dict[str, str]:
     """Return the data set of a row, the conditions of its table, and the address of the table."""
-    link = f"../{contents.dataset_pages[row.table.images]}#group{row.table.number}"
+    link = f"../{contents.dataset_pages[row.table.image_set]}#group{row.table.number}"
     return {"link": link, "title": row.table.title, "conditions": row.table.group.title}
 
 
@@ -127,20 +140,20 @@ def _one_of_each_run(rows: Sequence[ModelRow]) -> list[ModelRow]:
     return list(first.values())
 
 
-def _tiles(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[tuple[str, str, str]]:
-    """Return heading, value and a line below it."""
+def _tiles(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[_Tile]:
+    """Return how much was measured and, of chat models, how much was answered and what it cost."""
     images = sum(run.manifest.dataset.n_images for run in runs)
     answered = sum(run.metrics["answers"]["usable"] for run in runs)
     costs = [run.metrics["usage"]["cost_usd"] for run in runs]
     known = [cost for cost in costs if cost is not None]
-    image_sets = {row.table.images for row in rows}
-    tiles = [("Data sets", f"{len(image_sets)}", f"{len(runs)} run{'s' if len(runs) != 1 else ''}")]
+    image_sets = {row.table.image_set for row in rows}
+    tiles = [_Tile("Data sets", f"{len(image_sets)}", f"{len(runs)} run{'s' if len(runs) != 1 else ''}")]
     if runs[0].manifest.model.kind == "backend":
         over = f", over {len(runs)} runs" if len(runs) > 1 else ""
         # Rounding must not claim that every image was answered.
-        tiles.append(("Answered", f"{int(100 * answered / images)} %", f"{answered:,} of {images:,} images{over}"))
+        tiles.append(_Tile("Answered", f"{int(100 * answered / images)} %", f"{answered:,} of {images:,} images{over}"))
         missing = f"; {len(costs) - len(known)} runs of unknown cost" if len(known) < len(costs) else ""
-        tiles.append(("USD/image", price_range(rows) or "unknown", f"{usd(sum(known))} USD in all{missing}"))
+        tiles.append(_Tile("USD/image", price_range(rows) or "unknown", f"{usd(sum(known))} USD in all{missing}"))
     return tiles
 
 

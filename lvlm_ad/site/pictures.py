@@ -27,13 +27,17 @@ __all__ = ["Galleries", "Gallery", "Shown"]
 _DEFECTIVE, _GOOD = 4, 2
 """Images of a gallery."""
 
+_HALF = 0.5
+
 
 @dataclass(frozen=True)
 class Shown:
-    """An image of a gallery: its record, its verdict, and the paths of its pictures, "" where there is none."""
+    """An image of a gallery: its record, and the paths of its pictures, "" where there is none."""
 
     record: PredictionRecord
-    verdict: str
+    correct: bool | None
+    """Whether the score is on the right side of more than half of the category's images of the other class; None: of
+    exactly half."""
     image: str
     truth: str
     map: str
@@ -77,7 +81,7 @@ class Galleries:
         for row in contents.models[model]:
             if row.run.manifest.model.frame:
                 continue
-            by_set.setdefault(row.table.images, []).append(row)
+            by_set.setdefault(row.table.image_set, []).append(row)
         folder = contents.model_pages[model].removeprefix("models/").removesuffix(".html")
         return [
             self._gallery(rows, f"pictures/{folder}/{Path(contents.dataset_pages[images]).stem}")
@@ -134,29 +138,32 @@ class Galleries:
         shown = []
         with TemporaryDirectory() as temporary:
             written = write_pictures([few], sources, Path(temporary), highest, [None], Progress())
-            for (record, verdict), files in zip(chosen, written, strict=True):
+            for (record, correct), files in zip(chosen, written, strict=True):
                 paths = []
                 for name in (files["image"], files["truth"], files["maps"][0]):
                     paths.append(f"{folder}/{name}" if name else "")
                     if name:
                         self.files[paths[-1]] = (Path(temporary) / name).read_bytes()
                 if paths[0]:
-                    shown.append(Shown(record, verdict, *paths))
+                    shown.append(Shown(record, correct, *paths))
         return shown
 
 
-def _chosen(run: Run) -> list[tuple[PredictionRecord, str]]:
-    """Choose defective images from the best to the worst separated, and a good image of each end; with verdicts."""
+def _chosen(run: Run) -> list[tuple[PredictionRecord, bool | None]]:
+    """Choose defective images from the best to the worst separated, and a good image of each end.
+
+    Each comes with ``Shown.correct``.
+    """
     known = [
-        (apart, record.id, record)
-        for record, apart in zip(run.predictions, separations_of(run), strict=True)
-        if apart is not None
+        (share, record.id, record)
+        for record, share in zip(run.predictions, separations_of(run), strict=True)
+        if share is not None
     ]
     chosen = []
     for label, count in ((True, _DEFECTIVE), (False, _GOOD)):
         ordered = sorted((one for one in known if one[2].label == label), key=lambda one: (-one[0], one[1]))
         places = dict.fromkeys(round(at * (len(ordered) - 1) / (count - 1)) for at in range(count)) if ordered else ()
         for at in places:
-            apart, _, record = ordered[at]
-            chosen.append((record, "even" if apart == 0.5 else "right" if apart > 0.5 else "wrong"))  # noqa: PLR2004
+            share, _, record = ordered[at]
+            chosen.append((record, None if share == _HALF else share > _HALF))
     return chosen

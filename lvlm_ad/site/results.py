@@ -1,4 +1,4 @@
-"""Results that may be listed elsewhere: rows that can be ranked, of the whole test split, under usual conditions."""
+"""Results that may be listed elsewhere: ranked rows of the whole test split, nothing withheld, AUPRO limit 0.3."""
 
 from __future__ import annotations
 
@@ -56,7 +56,11 @@ class Result:
         return {name: value for name, value in self.entry.metrics.items() if is_metric(name) or name in RANKING}
 
     def percents(self, names: Mapping[str, str]) -> dict[str, float]:
-        """Return the metrics that are defined, in percent with two decimals; ``names``: metric -> name there."""
+        """Return the metrics that are defined, in percent with two decimals, by their names at the other site.
+
+        Args:
+            names: metric -> its name at the other site.
+        """
         found = {name: self.metrics.get(metric) for metric, name in names.items()}
         return {name: round(100 * value, 2) for name, value in found.items() if value is not None}
 
@@ -98,11 +102,11 @@ def results_of(board: Board, runs: Sequence[Run]) -> list[Result]:
         Result(group, entry, run)
         for group in board.groups
         for entry in group.entries
-        if entry.kind == "ranked" and (run := by_name.get(entry.run)) is not None and _is_usual(run.manifest)
+        if entry.kind == "ranked" and (run := by_name.get(entry.run)) is not None and _is_comparable(run.manifest)
     ]
 
 
-def _is_usual(manifest: Manifest) -> bool:
+def _is_comparable(manifest: Manifest) -> bool:
     withheld = manifest.protocol.get("withhold")
     return manifest.dataset.whole and manifest.fpr_limit == DEFAULT_FPR_LIMIT and not withheld
 

@@ -2,11 +2,15 @@
 
 import html
 import re
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lvlm_ad.site import SiteOptions, write_site
+
+SCRIPTED = Path(__file__).parents[2] / "docs" / "pictures" / "scripted.py"
 
 
 def text_of(page):
@@ -76,3 +80,13 @@ def test_a_model_page_explains_its_headings_and_kinds(references, make_run, tmp_
         text = text_of(folder / "models" / f"{name}.html")
         assert f" {kind} {name} " in text
         assert "In percent. I: image, P: pixel" in text
+
+
+def test_a_model_page_says_which_model_was_asked(make_run, tmp_path):
+    """A preset's name may stand for any model, and a scripted one must not pass for a real one."""
+    options = runpy.run_path(str(SCRIPTED))["ScriptedOptions"]()
+    index = write_site([make_run("a", 0.9, model={"identity": {"model": options.model}})], tmp_path / "site")
+    assert "A chat model: it is asked about each image. scripted, not a real model" in text_of(
+        index.parent / "models" / "a.html"
+    )
+    assert "scripted, not a real model" in text_of(index.parent / "datasets" / "demo.html")

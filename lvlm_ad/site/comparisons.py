@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Entry
     from lvlm_ad.site.contents import Table
 
-__all__ = ["COMPARED", "compared_rows", "verdicts"]
+__all__ = ["COMPARED", "compared_rows", "comparisons"]
 
 COMPARED = ("contrast", "winclip")
 """Models that a vision-language model should beat: contrast needs no weights, WinCLIP no chat model."""
@@ -31,7 +31,7 @@ def compared_rows(table: Table, runs: Mapping[str, Run]) -> dict[str, Entry]:
     return {name: found[name] for name in COMPARED if name in found}
 
 
-def verdicts(table: Table, runs: Mapping[str, Run], sort: str, *, verified: bool = False) -> list[str]:
+def comparisons(table: Table, runs: Mapping[str, Run], sort: str, *, verified: bool = False) -> list[str]:
     """Say for each row of ``compared_rows`` whether the best ranked row is better, on the same images.
 
     The rule is that of ranks in a table of the two rows.

@@ -3,14 +3,14 @@
 import re
 
 from lvlm_ad.leaderboard import make_board
+from lvlm_ad.site.comparisons import comparisons
 from lvlm_ad.site.contents import Table
-from lvlm_ad.site.verdicts import verdicts
 
 
 def sentences(runs, sort="image_auroc"):
-    """The verdicts of the only table of runs."""
+    """The comparisons of the only table of runs."""
     (group,) = make_board(runs, sort).groups
-    return verdicts(Table(group, "demo", "Demo", 1), {run.dir.name: run for run in runs}, sort)
+    return comparisons(Table(group, "demo", "Demo", 1), {run.dir.name: run for run in runs}, sort)
 
 
 def test_the_best_row_is_compared_with_contrast_and_winclip(make_run, make_reference_row):
