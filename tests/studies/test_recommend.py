@@ -36,23 +36,23 @@ def options_of(config, budget):
 
 
 def test_the_blind_model_leaves_and_the_good_one_is_taken(models, asked):
-    """A model that sees nothing leaves after the first round; the same call again asks nothing and says the same."""
+    """A model that sees nothing leaves as soon as that is sure; the same call again asks nothing and says the same."""
     config = replace(models(blind=BLIND, good=GOOD), max_cost=10.0)
     found = recommend(config)
     assert (found.choice, found.sure, found.stop, found.complete) == ("good-regions", True, "decided", True)
     blind, good = found.candidates
-    assert (blind.images, blind.left_in_round) == (20, 1)
-    assert blind.reason == "not cheaper than good-regions, and surely not better by more than 2 points"
-    assert good.images == 20
+    assert (blind.images, blind.left_in_round) == (40, 2)
+    assert blind.reason == "surely worse than good-regions"
+    assert good.images == 40
     assert good.loss == 0.0
-    assert found.spent_usd == pytest.approx(40 * good.usd_per_image.value, rel=0.01)
+    assert found.spent_usd == pytest.approx(80 * good.usd_per_image.value, rel=0.01)
     assert found.full_run_usd == pytest.approx(40 * good.usd_per_image.value)
-    assert len(asked()) == 40
+    assert len(asked()) == 80
     folder = config.out / "studies" / found.name
     assert Recommendation.model_validate_json((folder / "recommend.json").read_text()) == found
     assert all((folder / one.run / "run.json").is_file() for one in found.candidates)
     again = recommend(config)
-    assert len(asked()) == 40
+    assert len(asked()) == 80
     assert (again.sentence.split(").")[0], again.spent_usd) == (found.sentence.split(").")[0], 0.0)
 
 
