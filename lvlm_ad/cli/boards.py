@@ -76,7 +76,7 @@ def write_published(folder: Path, sort: str, filters: Filters, columns: str, for
         shell.say(f"left out: {problem}")
     board = published_board(runs, sort, filters=filters)
     if not board.groups:
-        raise RunError("No published row has all these conditions; leave out --trained-on, --shots or --method.")
+        raise RunError(filters.why_none())
     if form is Format.html and output is None:
         output = Path("published.html")
     left_out = [] if absent else left_out_notes(run_folders(folder), found, UNREADABLE)

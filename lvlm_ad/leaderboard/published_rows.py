@@ -73,6 +73,18 @@ class Filters:
             and self.method in {"", row.method}
         ]
 
+    def why_none(self) -> str:
+        """Say why no row is shown: the conditions, and the numbers of reference images that published rows have.
+
+        Example:
+            >>> Filters(shots=3, method="maps").why_none()
+            'No row has --shots 3 and --method maps. Published rows have 0, 1, 2, 4 reference images.'
+        """
+        given = {"--trained-on": self.trained_on, "--shots": self.shots, "--method": self.method}
+        conditions = " and ".join(f"{name} {value}" for name, value in given.items() if value not in {None, ""})
+        known = ", ".join(map(str, sorted({row.shots for row in published_rows()})))
+        return f"No row has {conditions}. Published rows have {known} reference images."
+
     def runs(self, runs: Sequence[Run]) -> list[Run]:
         """Return the runs with these shots and this method; reference rows stay, unless nothing else does."""
         kept = [

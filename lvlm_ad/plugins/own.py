@@ -65,7 +65,8 @@ def own_class(name: str, fits: Callable[[type], bool], wanted: str) -> tuple[Any
 
 def _run(path: Path) -> ModuleType:
     if not path.is_file():
-        raise PluginError(f"There is no file {path}.")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}, the current folder"
+        raise PluginError(f"There is no file {path}{where}.")
     # The prefix keeps it apart from an installed module of the same name.
     spec = importlib.util.spec_from_file_location(f"lvlm_ad_file_{path.stem}", path.resolve())
     assert spec is not None  # noqa: S101 - its name ends in .py

@@ -13,7 +13,7 @@ from lvlm_ad.log import Progress
 from lvlm_ad.presets import ExportTargets
 from lvlm_ad.runs import datasets_without, each_separately
 from lvlm_ad.site.contents import Contents
-from lvlm_ad.site.exports import export_files
+from lvlm_ad.site.exports import export_files, missing_exports
 from lvlm_ad.site.feeds import feed_files
 from lvlm_ad.site.folder import check_folder, write_files
 from lvlm_ad.site.index import index_page
@@ -93,7 +93,10 @@ def write_site(
     contents = Contents(runs, board, published, studies, options.columns, options.verified, options.data)
     pages = {run.dir.name: contents.model_pages.get(model_title(run.manifest), "") for run in runs}
     feeds = feed_files(board, published, runs, options.targets.site_url, pages)
-    downloads = {**feeds, **export_files(board, runs, options.targets)}
+    exports = export_files(board, runs, options.targets)
+    for note in missing_exports(exports, options.targets):
+        progress.note(note)
+    downloads = {**feeds, **exports}
     contents = replace(contents, downloads=downloads, targets=options.targets, left_out=options.left_out)
     with ExitStack() as stack:
         files = site_files(contents, Galleries(options.permissions, options.data, progress, stack), progress)

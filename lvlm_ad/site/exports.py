@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from lvlm_ad import escape
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board
     from lvlm_ad.runs import Run
 
-__all__ = ["export_files"]
+__all__ = ["export_files", "missing_exports"]
 
 _NO_TARGETS = ExportTargets()
+
+_NEEDED = "it needs a run on the whole test split that can be ranked and has one of the metrics"
 
 
 def export_files(board: Board, runs: Sequence[Run], targets: ExportTargets = _NO_TARGETS) -> dict[str, str]:
@@ -50,3 +53,29 @@ def export_files(board: Board, runs: Sequence[Run], targets: ExportTargets = _NO
     hub = {f"huggingface/{path}": text for path, text in hub_files(results, targets).items()}
     files = {**{path: f"{escape.json_text(value)}\n" for path, value in {**tables, **edits}.items()}, **hub}
     return {f"exports/{path}": text for path, text in files.items()}
+
+
+def missing_exports(files: Collection[str], targets: ExportTargets) -> list[str]:
+    """Say for which benchmarks that the owner names no result was exported, and what is needed.
+
+    Args:
+        files: the paths that ``export_files`` returned.
+        targets: the benchmarks of other sites.
+
+    Example:
+        >>> benchmark = {"id": "org/name", "tasks": {"image_auroc": "detection"}}
+        >>> targets = ExportTargets(datasets={"visa": {"huggingface": benchmark}})
+        >>> missing_exports([], targets)[0].partition(": ")[0]
+        'No file of visa for the Hugging Face hub'
+    """
+    notes = []
+    for dataset, target in targets.datasets.items():
+        of_hub = re.compile(rf"exports/huggingface/.*/{re.escape(dataset)}_[0-9a-z]*\.yaml")
+        if target.huggingface and not any(map(of_hub.fullmatch, files)):
+            notes.append(
+                f"No file of {dataset} for the Hugging Face hub: {_NEEDED}, of a model that lvlm-ad ran itself "
+                "(transformers, vllm) by its name at the hub."
+            )
+        if target.paperswithcode and f"exports/paperswithcode/{dataset}.json" not in files:
+            notes.append(f"No file of {dataset} for Papers with Code: {_NEEDED}.")
+    return notes

@@ -93,7 +93,12 @@ def _card(contents: Contents, table: Table) -> dict[str, Any]:
     of_models = [entry for entry in table.group.entries if _is_of_model(contents, entry)]
     best = table.ranked[:_BEST] or [entry for entry in of_models if entry.kind == "apart"][:_BEST]
     others = [one for one in compared_rows(table, contents.by_folder).values() if one not in best]
-    runs = {entry.run for one in contents.tables[table.image_set] for entry in one.group.entries if entry.run}
+    runs = {
+        entry.run
+        for one in contents.tables[table.image_set]
+        for entry in one.group.entries
+        if _is_of_model(contents, entry)
+    }
     first = contents.by_folder[next(entry.run for entry in table.group.entries if entry.run)].manifest.dataset
     # Half of the scale would be worse than chance.
     low = 0.5 if sort.endswith("auroc") else 0.0
@@ -104,8 +109,7 @@ def _card(contents: Contents, table: Table) -> dict[str, Any]:
         "title": table.title,
         "link": contents.dataset_pages[table.image_set],
         "summary": _measured(first),
-        "n_runs": len(runs),
-        "n_tables": len(contents.tables[table.image_set]),
+        "counts": f"{_counted(len(contents.tables[table.image_set]), 'table')}, {_counted(len(runs), 'run')} of models",
         "metric": "Accuracy" if sort == ACCURACY else metric_title(sort),
         "low": f"{100 * low:.0f}",
         "rows": [_bar(contents, entry, sort, low) for entry in (*best, *others)],
@@ -123,9 +127,9 @@ def _is_of_model(contents: Contents, entry: Entry) -> bool:
 
 
 def _why_no_rank(table: Table, of_models: Sequence[Entry]) -> str:
-    """Say why no row of a table is ranked; empty if one is."""
+    """Say why no row of a table has a rank; empty if one has."""
     if table.ranked:
-        return ""
+        return "" if any(entry.rank for entry in table.ranked) else table.group.ranking
     if not of_models:
         return "No model has been measured on these images yet."
     reason = next((entry.reason for entry in of_models if entry.reason), "")

@@ -145,16 +145,29 @@ def _tiles(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[_Tile]:
     images = sum(run.manifest.dataset.n_images for run in runs)
     answered = sum(run.metrics["answers"]["usable"] for run in runs)
     costs = [run.metrics["usage"]["cost_usd"] for run in runs]
-    known = [cost for cost in costs if cost is not None]
     image_sets = {row.table.image_set for row in rows}
     tiles = [_Tile("Data sets", f"{len(image_sets)}", f"{len(runs)} run{'s' if len(runs) != 1 else ''}")]
     if runs[0].manifest.model.kind == "backend":
         over = f", over {len(runs)} runs" if len(runs) > 1 else ""
         # Rounding must not claim that every image was answered.
         tiles.append(_Tile("Answered", f"{int(100 * answered / images)} %", f"{answered:,} of {images:,} images{over}"))
-        missing = f"; {len(costs) - len(known)} runs of unknown cost" if len(known) < len(costs) else ""
-        tiles.append(_Tile("USD/image", price_range(rows) or "unknown", f"{usd(sum(known))} USD in all{missing}"))
+        tiles.append(_Tile("USD/image", price_range(rows) or "unknown", _total_cost(costs)))
     return tiles
+
+
+def _total_cost(costs: Sequence[float | None]) -> str:
+    """Say what runs cost in all; an unknown cost never counts as 0.
+
+    Example:
+        >>> _total_cost([0.5, 0.25]), _total_cost([0.5, None]), _total_cost([None, None])
+        ('0.75 USD in all', '0.5 USD; 1 run of unknown cost', '2 runs of unknown cost')
+    """
+    known = [cost for cost in costs if cost is not None]
+    missing = len(costs) - len(known)
+    unknown = f"{missing} run{'s' if missing != 1 else ''} of unknown cost"
+    if not known:
+        return unknown
+    return f"{usd(sum(known))} USD; {unknown}" if missing else f"{usd(sum(known))} USD in all"
 
 
 def _price(price: Any) -> str:

@@ -187,7 +187,7 @@ class Rounds:
             left = ", ".join(self.candidates[one].name for one in self.race.left)
             stopped = any(map(unasked, self.readings.values()))
             asked = f"{affordable} images, not all of them asked about" if stopped else f"{affordable} images"
-            self.progress.note(f"Round {len(self.sizes)}, {asked}: left {left}.")
+            self.progress.note(f"Round {len(self.sizes)}, {asked}: still compared: {left}.")
             spent = self.spent if self.is_spent_known else None
             event("round", study=self.name, images=affordable, left=left, spent=spent)
             if len(self.race.left) == 1 or all(self.race.loss(one) <= self.margin for one in self.race.left):

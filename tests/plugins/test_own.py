@@ -154,7 +154,7 @@ def test_a_constructor_gets_what_it_asks_for(write):
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (None, "absent.py", "There is no file absent.py"),
+        (None, "absent.py", "There is no file absent.py in .*, the current folder"),
         (PLAIN + PLAIN.replace("Mine", "Other"), "my.py", "contains Mine, Other; name one, as in my.py:Mine"),
         ("x = 1\n", "my.py", "must contain one class with a method answer, answer_many or score; it contains none"),
         (PLAIN, "my.py:Mien", "my.py contains no 'Mien'. Did you mean 'Mine'"),

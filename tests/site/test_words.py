@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lvlm_ad.log import Progress
+from lvlm_ad.presets import ExportTargets
 from lvlm_ad.site import SiteOptions, write_site
 
 SCRIPTED = Path(__file__).parents[2] / "docs" / "pictures" / "scripted.py"
@@ -90,3 +92,55 @@ def test_a_model_page_says_which_model_was_asked(make_run, tmp_path):
         index.parent / "models" / "a.html"
     )
     assert "scripted, not a real model" in text_of(index.parent / "datasets" / "demo.html")
+
+
+def test_an_unknown_cost_is_not_written_as_zero(make_run, tmp_path):
+    """A sum is of known costs alone, and there is none without any."""
+    runs = [make_run("a", 0.9), make_run("a", 0.8, prompt="other"), make_run("b", 0.9)]
+    for run, cost in zip(runs, (0.5, None, None), strict=True):
+        run.metrics["usage"]["cost_usd"] = cost
+    models = write_site(runs, tmp_path / "site").parent / "models"
+    assert "0.5 USD; 1 run of unknown cost" in text_of(models / "a.html")
+    assert "1 run of unknown cost" in text_of(models / "b.html")
+    assert "0.00 USD" not in text_of(models / "b.html")
+
+
+def test_a_page_does_not_say_that_reference_rows_were_asked(references, make_run, tmp_path):
+    """They stand in tables of questions, and cards count the runs of models as the first sentence does."""
+    index = write_site([*references, make_run("a", 0.9)], tmp_path / "site")
+    assert "reference rows and own anomaly maps were asked none" in text_of(index.parent / "datasets" / "demo.html")
+    assert "1 table, 1 run of models" in text_of(index)
+
+
+def test_a_card_without_ranks_says_why(make_run, tmp_path):
+    """Ten images cannot rank, and a reader of the card does not see the table's sentence."""
+    runs = [make_run("a", 1.0), make_run("b", 0.0)]
+    few = []
+    for run in runs:
+        kept = [one for one in run.predictions if one.category == "a" and one.id[-2:] < "05"]
+        dataset = run.manifest.dataset.model_copy(update={"n_images": len(kept)})
+        few.append(replace(run, predictions=kept, manifest=run.manifest.model_copy(update={"dataset": dataset})))
+    assert "Too few images to rank" in text_of(write_site(few, tmp_path / "few"))
+    assert "Too few images to rank" not in text_of(write_site(runs, tmp_path / "many"))
+
+
+def test_a_benchmark_without_an_export_is_named(make_run, tmp_path):
+    """An owner who names a benchmark learns why no file was made for it."""
+    notes = []
+
+    class Notes(Progress):
+        def note(self, text):
+            notes.append(text)
+
+    hub = {"id": "org/name", "tasks": {"image_auroc": "detection"}}
+    papers = {"task_id": 7, "dataset_id": 42, "metrics": {"image_auroc": "AUROC"}}
+    targets = ExportTargets(datasets={"demo": {"huggingface": hub, "paperswithcode": papers}})
+    options = SiteOptions(targets=targets)
+    write_site([make_run("a", 0.9)], tmp_path / "one", options=options, progress=Notes())
+    assert [note.partition(":")[0] for note in notes if note.startswith("No file of")] == [
+        "No file of demo for the Hugging Face hub"
+    ]
+    notes.clear()
+    local = {"plugin": "vllm", "identity": {"model": "org/model"}}
+    write_site([make_run("a", 0.9, model=local)], tmp_path / "two", options=options, progress=Notes())
+    assert not any(note.startswith("No file of") for note in notes)
