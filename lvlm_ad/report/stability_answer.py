@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.studies.stability_changes import OtherWays
-from lvlm_ad.studies.stability_verdict import WANTED, asked_twice, difference_half_width, lost_answers
+from lvlm_ad.studies.stability_verdict import (
+    WANTED,
+    asked_twice,
+    difference_half_width,
+    images_for_asking,
+    lost_answers,
+)
 
 if TYPE_CHECKING:
     from lvlm_ad.studies import StabilityFigures
-    from lvlm_ad.studies.stability_record import AnsweringFigures, AurocNoise
+    from lvlm_ad.studies.stability_record import AurocNoise, RepeatFigures
 
 __all__ = ["Check", "stability_checks"]
 
@@ -38,7 +44,7 @@ def stability_checks(figures: StabilityFigures) -> list[Check]:
     """Compare each reason with the difference that is to be told, by the limits of the study's verdict."""
     lacking = _lacking(figures)
     return [
-        _again(figures.auroc, figures.repeats["all"].answering if "all" in figures.repeats else None, lacking),
+        _again(figures.auroc, figures.repeats.get("all"), lacking),
         _otherwise(figures.auroc, OtherWays.of(figures), lacking),
         _other_images(figures.auroc, lacking),
     ]
@@ -50,14 +56,19 @@ def _lacking(figures: StabilityFigures) -> str:
     return "" if good == anomalous else f"no {'anomalous' if good else 'good'} image was answered twice"
 
 
-def _again(noise: AurocNoise, answering: AnsweringFigures | None, lacking: str) -> Check:
+def _again(noise: AurocNoise, repeats: RepeatFigures | None, lacking: str) -> Check:
+    answering = None if repeats is None else repeats.answering
     passed: bool | None = None
+    more = ""
     if noise.asking is None:
         words = lacking or "the base was not answered twice"
     else:
         words = asked_twice(noise.asking)
         if noise.asking >= WANTED:
             passed = False
+            if repeats is not None and repeats.images:
+                words = f"{words}, with {repeats.images} images"
+                more = f"ask about more images (about {images_for_asking(noise.asking, repeats.images)}), "
         elif noise.sampling is None:
             words = f"{words}; {_NO_INTERVAL}"
         elif not noise.asking and not _enough(noise):
@@ -67,8 +78,8 @@ def _again(noise: AurocNoise, answering: AnsweringFigures | None, lacking: str) 
     if answering is not None and answering.words:
         words = f"{answering.words}; of those answered every time, {words}"
         passed = False if lost_answers(answering) else passed
-    advice = "Average several answers about each image, or lower the temperature."
-    return Check("Asked again, the same question", passed, words, advice)
+    advice = f"{more}average several answers about each image, or lower the temperature."
+    return Check("Asked again, the same question", passed, words, f"{advice[0].upper()}{advice[1:]}")
 
 
 def _otherwise(noise: AurocNoise, ways: OtherWays, lacking: str) -> Check:

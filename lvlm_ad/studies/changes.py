@@ -2,7 +2,8 @@
 
 A study compares many ways of asking, and its sentences name the largest change. Of 20 changes that are 0 in truth, one
 has a plain 95 % interval without 0. So each interval is widened for the number of all changes that the sentences choose
-from (Bonferroni): with 95 % all of them hold together. *Surely* in a sentence means that this interval excludes 0.
+from (Bonferroni): with 95 % all of them hold together. *Surely* in a sentence means that this interval excludes 0. A
+change that is exactly the same for all images has no interval; it is sure with enough images.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from typing import TYPE_CHECKING
 
 from scipy.special import stdtrit
 
+from lvlm_ad.metrics.stability.measured import ALIKE, SAME
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lvlm_ad.studies.record import Number
 
-__all__ = ["Change", "changed_points", "simultaneous"]
+__all__ = ["Change", "changed_points", "in_points", "simultaneous"]
 
 _LEVEL = 0.05
+
+_ENOUGH_ALIKE = 10
+"""Images whose equal changes are sure: chance gives 10 the same sign with 2 (1/2)^10 = 0.002, below 0.05 / 20."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +48,29 @@ class Change:
         return abs(self.number.value or 0.0)
 
     @property
+    def equal(self) -> bool:
+        """Whether it is the same for each of several images, and not 0: then it has no interval, and is exact."""
+        return self.number.interval is None and self.number.reason == ALIKE and self.images > 1 and self.size > SAME
+
+    @property
     def sure(self) -> bool:
-        """Whether the interval excludes 0."""
+        """Whether the interval excludes 0, or the change is the same for each of 10 images or more."""
         return self.least > 0
 
     @property
     def least(self) -> float:
-        """How large the change is at least, by its interval; 0.0 without one."""
+        """How large the change is at least, by its interval or because it is the same for all images; else 0.0."""
+        if self.equal and self.images >= _ENOUGH_ALIKE:
+            return self.size
         low, high = self.number.interval or (0.0, 0.0)
         return max(low, -high, 0.0)
 
     @property
     def most(self) -> float:
-        """How large the change may be, by its interval; infinite without one."""
-        return float("inf") if self.number.interval is None else max(map(abs, self.number.interval))
+        """How large the change may be, by its interval; infinite without one, unless it is the same for all images."""
+        if self.number.interval is None:
+            return self.size if self.sure else float("inf")
+        return max(map(abs, self.number.interval))
 
 
 def simultaneous(changes: Sequence[Change]) -> list[Change]:
@@ -87,15 +102,30 @@ def _widened(change: Change, tested: int) -> Change:
 
 
 def changed_points(number: Number) -> str:
-    """Write a change of a fraction in points with its interval, or say that it has none.
+    """Write a change of a fraction in points with its interval, or say why it has none.
 
     Example:
         >>> from lvlm_ad.studies import Number
         >>> changed_points(Number(value=0.021, interval=(0.003, 0.039))), changed_points(Number(value=-0.1))
         ('+2.1 points [+0.3, +3.9]', '-10.0 points (no interval: too few images)')
+        >>> changed_points(Number(value=0.15, reason="all images alike"))
+        '+15.0 points (all images alike)'
     """
-    if number.interval is None:
+    if number.interval is None and number.reason == ALIKE:
+        ends = f" ({ALIKE})"
+    elif number.interval is None:
         ends = f" (no interval: {number.reason or 'too few images'})"
     else:
         ends = f" [{', '.join(f'{100 * end:+z.1f}' for end in number.interval)}]"
-    return f"{100 * (number.value or 0.0):+z.1f} points{ends}"
+    return f"{in_points(number)}{ends}"
+
+
+def in_points(number: Number) -> str:
+    """Write a change of a fraction in points, without an interval.
+
+    Example:
+        >>> from lvlm_ad.studies import Number
+        >>> in_points(Number(value=0.021))
+        '+2.1 points'
+    """
+    return f"{100 * (number.value or 0.0):+z.1f} points"

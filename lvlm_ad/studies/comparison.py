@@ -113,5 +113,8 @@ def _notes(pair: StudyPair, differences: Sequence[StudyDifference]) -> Iterator[
     if not all(one.paired for one in differences):
         yield "~: not compared image by image, so the interval is usually too wide."
     intervals = sum(one.difference.interval is not None for one in differences)
+    alike = ", or the difference is the same for all images" if any(one.equal for one in differences) else ""
     if intervals > 1:
-        yield f"*: the interval excludes 0. If nothing differed, 1 in 20 would by chance; there are {intervals}."
+        yield f"*: the interval excludes 0{alike}. If nothing differed, 1 in 20 would by chance; there are {intervals}."
+    if any(one.unit == "seconds" for one in differences):
+        yield "Seconds per image also depend on how busy the server was when each study asked, not on the model alone."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lvlm_ad.metrics.differences import square_and_add
+from lvlm_ad.studies.changes import Change
 from lvlm_ad.studies.record import Number
 from lvlm_ad.studies.stability_levels import CROSSED
 
@@ -49,9 +50,17 @@ class StudyDifference:
 
     @property
     def sure(self) -> bool:
-        """Whether the interval of the difference excludes 0."""
-        ends = self.difference.interval
-        return ends is not None and not ends[0] <= 0 <= ends[1]
+        """Whether the interval of the difference excludes 0, or the difference is the same for 10 images or more."""
+        return self._change.sure
+
+    @property
+    def equal(self) -> bool:
+        """Whether the difference is the same for each of several images, and not 0."""
+        return self._change.equal
+
+    @property
+    def _change(self) -> Change:
+        return Change(self.name, self.difference, self.images)
 
 
 @dataclass(frozen=True, eq=False)

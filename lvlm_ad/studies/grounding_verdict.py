@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.metrics.front import CHANCE
+from lvlm_ad.metrics.stability.measured import ALIKE
 from lvlm_ad.studies.changes import Change, changed_points, simultaneous
 from lvlm_ad.studies.corruptions import CORRUPTIONS
 from lvlm_ad.studies.record import Number
@@ -276,7 +277,9 @@ def _contamination(changes: _Changes) -> Iterator[str]:
 
 
 def _drop(one: Number) -> str:
-    if one.interval is None:
+    if one.interval is None and one.reason == ALIKE:
+        ends = f" ({ALIKE})"
+    elif one.interval is None:
         ends = f", without an interval: {one.reason or 'too few images'}"
     else:
         ends = f" [{', '.join(map(_in_points, one.interval))}]"

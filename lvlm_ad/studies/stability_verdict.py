@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.metrics.stability import images_for_auroc
-from lvlm_ad.studies.changes import changed_points
+from lvlm_ad.studies.changes import changed_points, in_points
 from lvlm_ad.studies.stability_levels import FACTORS
 from lvlm_ad.studies.wording import incomplete, joined
 from lvlm_ad.text2seg import UNANSWERED
@@ -25,6 +25,7 @@ __all__ = [
     "asked_twice",
     "difference_half_width",
     "findings",
+    "images_for_asking",
     "lost_answers",
     "verdict",
 ]
@@ -47,6 +48,7 @@ class Asked:
         answering: how many images were answered one time and not another when asked again; None: unknown.
         varied: what was varied and answered, asking again included, such as ``("asking again", "marks")``.
         missing: what was to be varied and has conditions that were not, or not all, asked; likewise in words.
+        twice: how many images were answered twice or more; None: all of them.
     """
 
     auroc: float | None
@@ -56,6 +58,7 @@ class Asked:
     answering: AnsweringFigures | None = None
     varied: tuple[str, ...] = (_AGAIN,)
     missing: tuple[str, ...] = ()
+    twice: int | None = None
 
     @property
     def images(self) -> int:
@@ -84,6 +87,7 @@ class Asked:
             answering=figures.repeats["all"].answering,
             varied=tuple(one for one in order[1:] if one in answered),
             missing=tuple(one for one in order if one in unasked),
+            twice=figures.repeats["all"].images,
         )
 
 
@@ -105,8 +109,8 @@ def verdict(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float = WA
         >>> from lvlm_ad.studies.stability_record import AurocNoise
         >>> noise = AurocNoise(asking_sd=0.01, asking=0.028, sampling=0.05, factor=None)
         >>> said = verdict(noise, Asked(auroc=0.9, good=50, anomalous=50), OtherWays())
-        >>> said.partition(": ")[2]
-        'asked twice, image AUROC differs by less than 2.8 points in 95 of 100 cases.'
+        >>> said.partition(": ")[0]
+        'Too unstable to tell two versions 2 points apart with 100 images'
     """
     return incomplete(_nothing(noise, asked, ways) or _judged(noise, asked, ways, wanted), asked.missing)
 
@@ -151,12 +155,15 @@ def _shift(ways: OtherWays) -> str:
     if not any(one.size for one in ways.shifts):
         return "In this study, no other way of asking shifted the mean score."
     count = len(ways.shifts)
-    sure = [one for one in ways.shifts if one.sure]
-    largest = max(sure or ways.shifts, key=lambda one: one.size)
+    known = [one for one in ways.shifts if one.sure or one.equal]
+    largest = max(known or ways.shifts, key=lambda one: one.size)
     points = changed_points(largest.number)
-    if sure:
-        of = f", the largest sure shift of {count}" if count > 1 else ""
-        return f"{largest.words[0].upper()}{largest.words[1:]} shifts the mean score by {points}{of}."
+    if known:
+        of = f", the largest{' sure' if largest.sure else ''} shift of {count}" if count > 1 else ""
+        what = f"the mean score by {points}"
+        if largest.equal:
+            what = f"the score of each of the {largest.images} images by {in_points(largest.number)}"
+        return f"{largest.words[0].upper()}{largest.words[1:]} shifts {what}{of}."
     if count == 1:
         return f"No sure shift of the mean score: {points} by {largest.words}."
     return f"No sure shift of the mean score: the largest of {count} is {points} by {largest.words}."
@@ -184,6 +191,26 @@ def asked_twice(asking: float) -> str:
     if not asking:
         return "asking again did not change image AUROC in this study"
     return f"asked twice, image AUROC differs by less than {100 * asking:.1f} points in 95 of 100 cases"
+
+
+def images_for_asking(asking: float, images: int, wanted: float = WANTED) -> int:
+    """Say about how many images make what asking again changes smaller than the difference wanted.
+
+    What asking again changes is a mean over images, so its SD falls about as 1/sqrt(images).
+
+    Args:
+        asking: as in ``AurocNoise``, in 0..1.
+        images: how many it comes from.
+        wanted: the difference, in 0..1.
+
+    Returns:
+        Rounded up to two digits.
+
+    Example:
+        >>> images_for_asking(0.107, 30)
+        860
+    """
+    return _rounded_up(images * (asking / wanted) ** 2)
 
 
 def difference_half_width(noise: AurocNoise) -> float | None:
@@ -233,6 +260,11 @@ def _judged(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float) -> 
     if again or lost or (ways.sure is not None and ways.sure.size >= wanted):
         degree = "Too unstable" if again or ways.least >= wanted else "Perhaps too unstable"
         unless = "" if again or lost else ", unless both are asked in the same way"
+        if again:
+            twice = asked.images if asked.twice is None else asked.twice
+            apart = f"{apart} with {asked.images} images"
+            more = images_for_asking(noise.asking or 0.0, twice, wanted)
+            change = f"{change}; with about {more} images, asking again would change less than {100 * wanted:g} points"
         return f"{degree} to tell {apart}{unless}: {change}."
     images = f"{asked.images} images give the difference of two versions to ±{100 * half:.1f} points"
     if half > wanted:

@@ -97,6 +97,16 @@ def test_the_answer_is_that_of_the_verdict(asking, change, interval, sampling, a
     assert sentence.startswith("Too unstable") == (False in answers[:2])
 
 
+def test_more_images_are_advised_against_the_noise_of_asking():
+    """The spread of asking again is that of so many images; the page says about how many make it small enough."""
+    figures = StabilityFigures.model_validate(Study.read(FROZEN / "stability").figures)
+    noise = AurocNoise(asking_sd=None, asking=0.107, sampling=0.05, factor=None)
+    repeats = {"all": figures.repeats["all"].model_copy(update={"images": 30, "answering": None})}
+    again = stability_checks(figures.model_copy(update={"auroc": noise, "repeats": repeats}))[0]
+    assert again.words.endswith(" less than 10.7 points in 95 of 100 cases, with 30 images")
+    assert again.advice.startswith("Ask about more images (about 860), average several answers about each image")
+
+
 def test_a_combination_has_one_number_on_the_page_of_an_efficiency_study():
     """The same in the key of each plot, at its points and bars, and in each table."""
     study = Study.read(FROZEN / "efficiency")

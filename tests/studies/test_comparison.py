@@ -108,6 +108,17 @@ def test_the_same_model_twice_differs_in_nothing(made):
     assert found.names == ("Scripted (one)", "Scripted (two)")
 
 
+def test_a_price_that_differs_by_the_same_for_all_images_surely_differs(made):
+    """It has no interval, and gets the star all the same; that seconds depend on the server's load is said."""
+    found = compare_studies(made("cheap"), made("dear", price_input=2))
+    price = row(found, "USD per image", "base")
+    assert price.difference.interval is None
+    assert price.sure
+    assert "*" in _row(price)[3]
+    assert any("or the difference is the same for all images" in note for note in found.notes)
+    assert any(note.startswith("Seconds per image also depend on how busy") for note in found.notes)
+
+
 @pytest.mark.slow
 def test_images_that_one_study_lacks_are_left_out(made, base):
     """A capped study is compared on the images that both answered, and that is said."""

@@ -218,3 +218,22 @@ def test_a_base_that_asks_for_the_score_alone_is_no_picture_without_marks(figure
     found = findings(figures.model_copy(update={"methods": methods, "marks": marks}))
     assert any("with a question about marked regions instead of one for a score alone" in one for one in found)
     assert not any("marks on the picture" in one for one in found)
+
+
+def test_marks_that_shift_all_scores_alike_are_a_finding(figures):
+    """A change that is the same for all images has no interval, and is sure."""
+    same = Number(value=0.15, reason="all images alike")
+    marks = [one.model_copy(update={"good": same, "anomalous": same}) for one in figures.marks]
+    found = findings(figures.model_copy(update={"marks": marks}))
+    points = "+15.0 points (all images alike)"
+    assert f"{SHIFTED}: that of good images by {points} and that of anomalous images by {points}." in found
+
+
+def test_a_drop_that_no_single_image_changes_is_a_finding(figures):
+    """Where image AUROC falls from perfect to chance, the jackknife has no spread, and the drop is sure."""
+    drop = Number(value=0.5, reason="all images alike")
+    worst = figures.corruptions[0].model_copy(update={"drop": drop})
+    found = findings(figures.model_copy(update={"corruptions": [worst, *figures.corruptions[1:]]}))
+    assert any(
+        "surely lowers image AUROC by 50.0 points (all images alike), the largest sure drop" in one for one in found
+    )

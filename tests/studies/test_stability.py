@@ -90,6 +90,19 @@ def test_the_noise_of_asking_is_recovered(base):
     assert 0.3 < figures.auroc.asking_sd / figures.metrics["image_auroc"].sd < 3
 
 
+def test_a_wording_that_shifts_all_scores_alike_is_named(base):
+    """A shift that is the same for all images has no interval, and is a finding, not a lack of one."""
+    options = StabilityOptions(images=12, repeats=2, levels=1, factors=("paraphrase",))
+    study = study_stability(base(own=0.0, wording=0.1), options)
+    shift = figures_of(study).factors[0].levels[0].shift
+    assert shift.interval is None
+    points = f"{100 * shift.value:+.1f}"
+    assert (
+        study.findings[-1]
+        == f"Paraphrase (prompt class-2) shifts the score of each of the 12 images by {points} points."
+    )
+
+
 @pytest.mark.slow
 def test_what_wordings_and_marks_add_is_recovered(base):
     """The shift of each level is that of a model without noise, within its interval; most variance is the wording's."""

@@ -11,7 +11,7 @@ import pytest
 from lvlm_ad.metrics.stability import one_factor
 from lvlm_ad.studies import Number, Study, figures_of
 from lvlm_ad.studies.aurocs import auroc_change
-from lvlm_ad.studies.changes import Change
+from lvlm_ad.studies.changes import Change, simultaneous
 from lvlm_ad.studies.stability_changes import OtherWays
 from lvlm_ad.studies.stability_record import AurocNoise
 from lvlm_ad.studies.stability_verdict import Asked, findings, verdict
@@ -37,6 +37,7 @@ AGAIN = "asked twice, image AUROC differs by less than 1.0 points in 95 of 100 c
 IMAGES = "1000 images give the difference of two versions to ±1.4 points, even if each is asked about others."
 WIDE = "marks (wide) changes image AUROC by"
 UNLESS = "unless both are asked in the same way"
+MORE = "with about 2300 images, asking again would change less than 2 points."
 STEADY = "asking again did not change image AUROC in this study"
 NONE = "none of 2 other ways of asking surely changes image AUROC"
 SMALL = "the largest change is +0.5 points [-0.5, +1.5] by marks (wide)"
@@ -45,7 +46,11 @@ SMALL = "the largest change is +0.5 points [-0.5, +1.5] by marks (wide)"
 @pytest.mark.parametrize(
     ("asking", "changes", "said"),
     [
-        (0.03, (), f"Too unstable: {AGAIN.replace('1.0', '3.0')}."),
+        (
+            0.03,
+            (),
+            f"Too unstable with 1000 images: {AGAIN.replace('1.0', '3.0')}; {MORE}",
+        ),
         (0.01, (changed(-0.03, -0.035, -0.025),), f"Too unstable, {UNLESS}: {AGAIN}; {WIDE} -3.0 points [-3.5, -2.5]."),
         (
             0.01,
@@ -145,6 +150,21 @@ def test_a_shift_that_may_be_chance_is_none():
     assert findings(OtherWays(shifts=(one,) * 11)) == [
         "No sure shift of the mean score: the largest of 11 is +18.0 points [-2.0, +38.0] by numbering (no. 1)."
     ]
+
+
+def test_a_shift_of_every_image_by_the_same_is_exact():
+    """Without an interval it is still the surest shift; of a few images it is said of these, and not called sure."""
+    still = Change("marks (wide)", Number(value=0.02, interval=(-0.01, 0.05)), 90)
+    same = Change("paraphrase (prompt class-2)", Number(value=0.15, reason="all images alike"), 90)
+    (found,) = simultaneous([same])
+    assert found.sure
+    assert (found.least, found.most) == (0.15, 0.15)
+    said = "Paraphrase (prompt class-2) shifts the score of each of the {} images by +15.0 points, the largest{} shift"
+    assert findings(OtherWays(shifts=(still, found))) == [f"{said.format(90, ' sure')} of 2."]
+    assert findings(OtherWays(shifts=(still, replace(same, images=3)))) == [f"{said.format(3, '')} of 2."]
+    none = Change("marks (thin)", Number(value=0.0, reason="all images alike"), 90)
+    assert not none.equal
+    assert not none.sure
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, options):
     done = lvlm_ad_command("study", "stability", *options(noise=0.05), *SMALL)
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
-    assert first.startswith("Too unstable to tell two versions 2 points apart: ")
+    assert first.startswith("Too unstable to tell two versions 2 points apart with 12 images: ")
     for text in ("asking again", "paraphrase, 1 level ", "resolution, 1 level ", "ICC", "2 times the price"):
         assert text in done.stdout
     assert "Not asked: references (no normal images are shown" in done.stdout
