@@ -78,7 +78,8 @@ class Recipe(_Part):
         if self.checks == "regions":
             key = load_model(self.model).options["api_key_env"]
             return f"a key in {key}, money (--dry-run estimates how much), and the data set (--data DIR)"
-        return f"the weights {self.reference['weights']} of open_clip (830 MB), and the data set (--data DIR)"
+        weights = f"the weights {self.reference['weights']} of open_clip (830 MB; pip install 'lvlm-ad[clip]')"
+        return f"{weights}, and the data set (--data DIR)"
 
     def on(self, dataset: str) -> Recipe:
         """Return the recipe with the changes for a data set."""

@@ -165,7 +165,8 @@ def test_the_list_says_what_each_recipe_needs(reproduce):
     status, printed, _ = reproduce()
     assert status == 0
     assert "winclip-zqhang\n" in printed
-    assert "needs the weights laion400m_e31 of open_clip (830 MB), and the data set (--data DIR)\n" in printed
+    clip = "needs the weights laion400m_e31 of open_clip (830 MB; pip install 'lvlm-ad[clip]')"
+    assert f"{clip}, and the data set (--data DIR)\n" in printed
     assert "needs a key in OPENAI_API_KEY, money (--dry-run estimates how much), and the data set" in printed
     assert f"MVTec AD: {PAPER}: Image AUROC 77.1, Pixel AUROC 68.0\n" in printed
     assert "VisA: no published number is known" in printed

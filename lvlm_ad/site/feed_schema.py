@@ -123,4 +123,8 @@ def feed_schema() -> dict[str, Any]:
         'The metric that ranks.'
     """
     schema = TypeAdapter(Feed).json_schema(mode="serialization")
+    for part in (schema, *schema["$defs"].values()):
+        for field in part["properties"].values():
+            # The lines of a docstring are those of the source.
+            field["description"] = " ".join(field["description"].split())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -109,7 +109,12 @@ def _card(contents: Contents, table: Table) -> dict[str, Any]:
         "title": table.title,
         "link": contents.dataset_pages[table.image_set],
         "summary": _measured(first),
-        "counts": f"{_counted(len(contents.tables[table.image_set]), 'table')}, {_counted(len(runs), 'run')} of models",
+        "counts": ", ".join(
+            [
+                _counted(len(contents.tables[table.image_set]), "table"),
+                *([f"{_counted(len(runs), 'run')} of models"] if runs else []),
+            ]
+        ),
         "metric": "Accuracy" if sort == ACCURACY else metric_title(sort),
         "low": f"{100 * low:.0f}",
         "rows": [_bar(contents, entry, sort, low) for entry in (*best, *others)],

@@ -113,6 +113,7 @@ def test_each_field_of_the_schema_is_explained_and_required():
         assert sorted(part["required"]) == sorted(part["properties"])
         for name, of in part["properties"].items():
             assert of.get("description", "").endswith("."), name
+            assert "\n" not in of["description"], name
 
 
 def test_the_json_feed_is_the_leaderboard_and_says_where_each_row_comes_from(runs):

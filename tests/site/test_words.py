@@ -110,6 +110,7 @@ def test_a_page_does_not_say_that_reference_rows_were_asked(references, make_run
     index = write_site([*references, make_run("a", 0.9)], tmp_path / "site")
     assert "reference rows and own anomaly maps were asked none" in text_of(index.parent / "datasets" / "demo.html")
     assert "1 table, 1 run of models" in text_of(index)
+    assert "of models A card" not in text_of(write_site(references, tmp_path / "alone"))
 
 
 def test_a_card_without_ranks_says_why(make_run, tmp_path):
