@@ -131,6 +131,11 @@ class Model:
     label: str = ""
     former: ModelPreset | None = None
 
+    @property
+    def title(self) -> str:
+        """The name as tables show it, such as "vllm (Qwen/Qwen3-VL-8B)" for one of the models that a server has."""
+        return f"{self.preset.name} ({self.label})" if self.label else self.preset.name
+
 
 def find_model(name: str, settings: dict[str, Any], *, today: date | None = None) -> tuple[Model, set[str]]:
     """Find a model by preset, preset file, plugin name or class, and apply the settings that it has.

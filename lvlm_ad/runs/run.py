@@ -243,29 +243,38 @@ def _records(path: Path, expected: int) -> list[PredictionRecord]:
 
 
 @contextmanager
-def reading(folder: Path, name: str) -> Iterator[Path]:
-    """Give the path of one of a run's files, and turn every error about it into a ``RunError``."""
+def reading(folder: Path, name: str, what: str = "run", advice: str = "") -> Iterator[Path]:
+    """Give the path of a file in the folder of a run, and turn every error about it into a ``RunError``.
+
+    Args:
+        folder: the folder.
+        name: the file.
+        what: what the folder holds, for messages.
+        advice: what to do if the file is damaged, one sentence.
+    """
+    advice = advice and f" {advice}"
     path = folder / name
     # A link out of the folder would read somebody else's file; a pipe never ends.
     # realpath() accepts links in a circle, which Path.resolve() may not.
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise RunError(f"{path} is a link out of the run's folder.")
+        raise RunError(f"{path} is a link out of the {what}'s folder.")
     if os.path.lexists(path) and not path.is_file():
         raise RunError(f"{path} is not a regular file.")
     try:
         yield path
     except OSError as error:
-        raise RunError(f"The run {folder} is incomplete: {name} cannot be read ({error.strerror}).") from error
+        raise RunError(f"The {what} {folder} is incomplete: {name} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         problems = error.errors(include_url=False)
         if any(one["loc"] == ("schema_version",) and one["type"] == "less_than_equal" for one in problems):
             newest = f"this version reads schema {SCHEMA_VERSION} and older"
             raise RunError(f"A newer lvlm-ad wrote {path}; {newest}. Upgrade to read it.") from error
         place = ".".join(str(part) for part in problems[0]["loc"]) or "it"
-        raise RunError(f"The run {folder} is damaged: {name}: {place} {what_is_wrong(problems[0])}.") from error
+        problem = f"{place} {what_is_wrong(problems[0])}"
+        raise RunError(f"The {what} {folder} is damaged: {name}: {problem}.{advice}") from error
     except Exception as error:  # a damaged archive makes zipfile and NumPy raise nearly anything
         problem = str(error) if type(error) in {MetricError, ValueError} else f"{error!r:.200}"
-        raise RunError(f"The run {folder} is damaged: {name}: {problem.rstrip('.')}.") from error
+        raise RunError(f"The {what} {folder} is damaged: {name}: {problem.rstrip('.')}.{advice}") from error
 
 
 def _check_files_agree(run: Run) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lvlm_ad.errors import RunError, listed
+from lvlm_ad.leaderboard import model_title
 from lvlm_ad.studies.comparison_figures import COMPARED, StudyDifference, StudyPair
 from lvlm_ad.studies.comparison_verdict import comparison_verdict
 from lvlm_ad.studies.paired_answers import PairedAnswers
@@ -60,7 +61,7 @@ def compare_studies(first: Path, second: Path) -> StudyComparison:
     _check(studies)
     answers = PairedAnswers.of(studies, folders)
     values = [{(one.figure, one.part): one for one in study_values(study)} for study in studies]
-    pair = StudyPair(studies, _names(studies, folders), answers, (values[0], values[1]))
+    pair = StudyPair(studies, _names(_models(studies, answers), studies, folders), answers, (values[0], values[1]))
     differences = tuple(COMPARED[studies[0].kind](pair))
     verdict = comparison_verdict(pair, differences)
     return StudyComparison(studies[0].kind, pair.names, verdict, tuple(_notes(pair, differences)), differences)
@@ -88,16 +89,25 @@ def _check(studies: tuple[Study, Study]) -> None:
         )
 
 
-def _names(studies: tuple[Study, Study], folders: tuple[Path, Path]) -> tuple[str, str]:
+def _models(studies: tuple[Study, Study], answers: PairedAnswers) -> list[str]:
+    """Name the models as tables do; a study.json may name the preset alone, where a setting names the model."""
+    bases = [runs.get(study.conditions[0].name) for study, runs in zip(studies, answers.runs, strict=True)]
+    return [
+        study.model if base is None or study.kind == "efficiency" else model_title(base.manifest)
+        for study, base in zip(studies, bases, strict=True)
+    ]
+
+
+def _names(models: list[str], studies: tuple[Study, Study], folders: tuple[Path, Path]) -> tuple[str, str]:
     """Name the studies by model, by method too, or by their folders, so that the names differ."""
     for names in (
-        [one.model for one in studies],
-        [f"{one.model} ({one.method})" for one in studies],
-        [f"{study.model} ({folder.name})" for study, folder in zip(studies, folders, strict=True)],
+        models,
+        [f"{model} ({study.method})" for model, study in zip(models, studies, strict=True)],
+        [f"{model} ({folder.name})" for model, folder in zip(models, folders, strict=True)],
     ):
         if names[0] != names[1]:
             return names[0], names[1]
-    return f"{studies[0].model} (first)", f"{studies[1].model} (second)"
+    return f"{models[0]} (first)", f"{models[1]} (second)"
 
 
 def _notes(pair: StudyPair, differences: Sequence[StudyDifference]) -> Iterator[str]:

@@ -84,7 +84,7 @@ def study_efficiency(
     figures, sentence = efficiency_figures(Readings.of(results), design, config.resamples)
     sentence = incomplete(sentence, results.lacking)
     study = study_record("efficiency", results, sentence, figures.model_dump(mode="json"), design.left_out)
-    names = [(one.model, title_of(one.method)) for one in design.combinations.values()]
+    names = [(one.title, title_of(one.method)) for one in design.combinations.values()]
     models, methods = (", ".join(dict.fromkeys(part)) for part in zip(*names, strict=True))
     study = study.model_copy(update={"model": models, "method": methods})
     study.write(design.study.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError
@@ -36,16 +36,23 @@ class Combination:
     """One way of inspecting images, whose quality and price are measured.
 
     Attributes:
-        model: the model's name in tables.
+        model: the name of the model's preset.
         method: the method's name, or file.
         image_size: the images' side in pixels; None: the protocol's.
         votes: how many answers are averaged.
+        label: which of the preset's models is asked, as in ``Model``; empty: its own.
     """
 
     model: str
     method: str
     image_size: int | None = None
     votes: int = 1
+    label: str = ""
+
+    @property
+    def title(self) -> str:
+        """The model's name in tables."""
+        return f"{self.model} ({self.label})" if self.label else self.model
 
     @property
     def name(self) -> str:
@@ -64,7 +71,7 @@ class Combination:
         """
         size = "" if self.image_size is None else f" at {self.image_size} px"
         votes = "" if self.votes == 1 else f", mean of {self.votes} answers"
-        return f"{self.model} with method {title_of(self.method)}{size}{votes}"
+        return f"{self.title} with method {title_of(self.method)}{size}{votes}"
 
 
 @dataclass(frozen=True)
@@ -140,24 +147,24 @@ def efficiency_design(
     methods = tuple(dict.fromkeys(methods or (config.method,)))
     _check(config, image_sizes, votes)
     models = {one: find_model(one, dict(config.settings)) for one in dict.fromkeys(config.models)}
-    titles = {one: model.preset.name for one, (model, _) in models.items()}
+    names = {one: (model.preset.name, model.label) for one, (model, _) in models.items()}
     asked, left_out = _with_votes(methods, sorted(set(votes)) or [1])
     own = _OwnSettings(config.settings, {one: known for one, (_, known) in models.items()}, {*methods, REGIONS, VOTES})
     conditions: list[Condition] = []
     combinations: dict[str, Combination] = {}
     repeats: dict[str, Sequence[str]] = {}
-    for model, size in product(titles, dict.fromkeys(image_sizes) or (None,)):
+    for model, size in product(names, dict.fromkeys(image_sizes) or (None,)):
         for method, count in asked:
-            one = Combination(titles[model], method, size, count)
+            one = Combination(names[model][0], method, size, count, names[model][1])
             conditions.append(_condition(one, model, own))
             combinations[one.name] = one
-        plain = Combination(titles[model], REGIONS, size)
+        plain = Combination(names[model][0], REGIONS, size, label=names[model][1])
         again = [_again(plain, model, own, index) for index in range(1, max(count for _, count in asked))]
         repeats[plain.name] = [one.name for one in again]
         conditions += again
     base = replace(conditions[0], factor="")
     config = replace(config, models=config.models[:1], settings=own.shared)
-    study = StudyDesign(name or _name_of(list(titles.values()), images), config, images, (base, *conditions[1:]))
+    study = StudyDesign(name or _name_of(list(names.values()), images), config, images, (base, *conditions[1:]))
     return EfficiencyDesign(study, combinations, repeats, left_out)
 
 
@@ -234,7 +241,7 @@ def _again(one: Combination, model: str, own: _OwnSettings, index: int) -> Condi
     return replace(condition, name=f"{one.name}-answer-{index + 1}", factor="repeat", level=level, settings=settings)
 
 
-def _name_of(models: Sequence[str], images: StudyImages) -> str:
+def _name_of(models: Sequence[tuple[str, str]], images: StudyImages) -> str:
     rest = [f"and-{len(models) - _NAMED_MODELS}-more"] if len(models) > _NAMED_MODELS else []
     dataset = images.dataset
-    return study_name("efficiency", *models[:_NAMED_MODELS], *rest, dataset.name, dataset.split)
+    return study_name("efficiency", *chain.from_iterable(models[:_NAMED_MODELS]), *rest, dataset.name, dataset.split)

@@ -83,7 +83,7 @@ def _row(
     return RowFigures(
         condition=readings.conditions[column].name,
         words=combination.words,
-        model=combination.model,
+        model=combination.title,
         method=title_of(combination.method),
         image_size=readings.results[column].plan.protocol.image_size,
         votes=combination.votes,

@@ -176,7 +176,9 @@ def _other_images(images: Dataset, base: Run | None) -> str:
     before = {record.id for record in base.predictions}
     kept = replace(images, samples=tuple(sample for sample in images if sample.id in before))
     if len(kept) < len(before):
-        return f"of its {len(before)} images this one lacks {len(before) - len(kept)}"
+        lost = len(before) - len(kept)
+        share = f"{lost} of its {len(before)} images" if kept.samples else f"all of its {len(before)} images"
+        return f"it is about other images, this one lacks {share}"
     if kept.fingerprint != base.manifest.dataset.fingerprint:
-        return "images, labels or masks have changed since"
+        return "its images, labels or masks are others, or have changed since"
     return ""

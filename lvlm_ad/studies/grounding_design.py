@@ -289,5 +289,5 @@ def _method_words(plan: Plan) -> str:
 
 
 def _name_of(plan: Plan) -> str:
-    dataset = plan.dataset
-    return study_name("grounding", plan.models[0].preset.name, plan.method_name, dataset.name, dataset.split)
+    model, dataset = plan.models[0], plan.dataset
+    return study_name("grounding", model.preset.name, model.label, plan.method_name, dataset.name, dataset.split)

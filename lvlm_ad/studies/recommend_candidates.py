@@ -59,12 +59,14 @@ class Candidate:
         title: the model's name in tables.
         method: the method's name, or file.
         settings: those that only this model or this method has.
+        label: which of the preset's models is asked, as in ``Model``; empty: its own.
     """
 
     model: str
     title: str
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
 
     @property
     def name(self) -> str:
@@ -79,7 +81,8 @@ class Candidate:
             >>> Candidate("gpt-4o", "gpt-4o", "regions").words
             'gpt-4o with method regions'
         """
-        return f"{self.title} with method {title_of(self.method)}"
+        asked = f" ({self.label})" if self.label else ""
+        return f"{self.title}{asked} with method {title_of(self.method)}"
 
 
 def candidates_of(
@@ -108,7 +111,7 @@ def candidates_of(
     found = []
     for (one, (model, known)), (method, of_method) in product(models.items(), by_method.items()):
         own = {key: value for key, value in config.settings.items() if key in special & (known | of_method)}
-        found.append(Candidate(one, model.preset.name, method, {**own, **given[one]}))
+        found.append(Candidate(one, model.preset.name, method, {**own, **given[one]}, model.label))
     if len(found) < 2:  # noqa: PLR2004 - one cannot be compared
         one = f"only one, {found[0].words}" if found else "none"
         raise ConfigError(

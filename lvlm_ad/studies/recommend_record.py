@@ -11,7 +11,7 @@ from lvlm_ad.files import read_file, write_file
 from lvlm_ad.limits import MANIFEST_BYTES
 from lvlm_ad.runs.fields import Amount, Count
 from lvlm_ad.runs.run import reading
-from lvlm_ad.studies.record import Finite, Number, Record
+from lvlm_ad.studies.record import MAKE_AGAIN, Finite, Number, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +108,7 @@ class Recommendation(Record):
         Raises:
             RunError: the file is missing or damaged, or a newer version wrote it.
         """
-        with reading(folder, RECOMMEND_FILE) as path:
+        with reading(folder, RECOMMEND_FILE, "recommendation", MAKE_AGAIN.format(RECOMMEND_FILE)) as path:
             return cls.model_validate_json(read_file(path, MANIFEST_BYTES))
 
     def write(self, folder: Path) -> Path:

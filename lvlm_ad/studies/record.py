@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from lvlm_ad._version import versions
 from lvlm_ad.errors import RunError
 from lvlm_ad.files import read_file, write_file
+from lvlm_ad.leaderboard import model_title
 from lvlm_ad.limits import MANIFEST_BYTES, check_plain
 from lvlm_ad.runs import read_run
 from lvlm_ad.runs.fields import Amount, Count, Values, check_order
@@ -25,9 +26,22 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import Run
     from lvlm_ad.studies.runner import Result, StudyResults
 
-__all__ = ["STUDY_FILE", "STUDY_VERSION", "ConditionRecord", "LeftOut", "Number", "Record", "Study", "study_record"]
+__all__ = [
+    "MAKE_AGAIN",
+    "STUDY_FILE",
+    "STUDY_VERSION",
+    "ConditionRecord",
+    "LeftOut",
+    "Number",
+    "Record",
+    "Study",
+    "study_record",
+]
 
 STUDY_FILE = "study.json"
+
+MAKE_AGAIN = "Delete {} or move it away, then repeat the command that made it: stored answers are not asked again."
+"""What to do about a damaged file of a study or a recommendation."""
 
 STUDY_VERSION = 1
 """The schema of ``study.json``; a higher one is refused."""
@@ -149,7 +163,7 @@ class Study(Record):
     name: str
     """The name of its folder."""
     model: str
-    """The model of the base, as tables name it."""
+    """The model of the base, as tables name it, such as "vllm (Qwen/Qwen3-VL-8B)"."""
     method: str
     dataset: str
     """What was measured, such as "mvtec (part): 100 images, 15 categories"."""
@@ -201,7 +215,7 @@ class Study(Record):
         folder = folder.parent if folder.name == STUDY_FILE else folder
         if not (folder / STUDY_FILE).exists():
             raise RunError(f"There is no study in {folder}: it has no {STUDY_FILE}. Give a folder OUT/studies/NAME.")
-        with reading(folder, STUDY_FILE) as path:
+        with reading(folder, STUDY_FILE, "study", MAKE_AGAIN.format(STUDY_FILE)) as path:
             return cls.model_validate_json(read_file(path, MANIFEST_BYTES))
 
     def write(self, folder: Path) -> Path:
@@ -265,7 +279,7 @@ def study_record(
     return Study(
         kind=kind,
         name=results.design.name,
-        model=manifest.model.name,
+        model=model_title(manifest),
         method=manifest.method.name,
         dataset=manifest.dataset.summary,
         fingerprint=manifest.dataset.fingerprint,

@@ -133,5 +133,5 @@ def _repeated(name: str, factor: str, settings: Mapping[str, Any], repeats: int,
 
 
 def _name_of(plan: Plan) -> str:
-    dataset = plan.dataset
-    return study_name("stability", plan.models[0].preset.name, plan.method_name, dataset.name, dataset.split)
+    model, dataset = plan.models[0], plan.dataset
+    return study_name("stability", model.preset.name, model.label, plan.method_name, dataset.name, dataset.split)

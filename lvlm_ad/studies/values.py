@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from lvlm_ad.errors import RunError, what_is_wrong
 from lvlm_ad.studies.efficiency_record import EfficiencyFigures
 from lvlm_ad.studies.grounding_record import GroundingFigures
-from lvlm_ad.studies.record import Number, Record
+from lvlm_ad.studies.record import MAKE_AGAIN, STUDY_FILE, Number, Record
 from lvlm_ad.studies.stability_record import StabilityFigures
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def figures_of(study: Study) -> Record:
         problem = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in problem["loc"])
         raise RunError(
-            f"The study {study.name} is damaged: study.json: figures.{field} {what_is_wrong(problem)}."
+            f"The study {study.name} is damaged: study.json: figures.{field} {what_is_wrong(problem)}. "
+            f"{MAKE_AGAIN.format(STUDY_FILE)}"
         ) from error
 
 

@@ -51,6 +51,8 @@ class ScriptedOptions(BackendOptions):
     """Whether it reports its tokens."""
     pause: float = 0.0
     """Seconds before each answer."""
+    model: str = ""
+    """Its name, as of one of the models of a server; it changes nothing."""
     forbidden: str = ""
     """A text that makes the model fail for good."""
 

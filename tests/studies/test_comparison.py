@@ -9,6 +9,7 @@ import pytest
 
 from lvlm_ad.cli.study_comparison import _row
 from lvlm_ad.errors import RunError
+from lvlm_ad.report.study_page import study_page
 from lvlm_ad.studies import (
     EfficiencyFigures,
     EfficiencyOptions,
@@ -106,6 +107,23 @@ def test_the_same_model_twice_differs_in_nothing(made):
     assert not any(one.sure for one in found.differences if one.unit != "seconds")
     assert "Neither is surely more stable" in found.verdict
     assert found.names == ("Scripted (one)", "Scripted (two)")
+
+
+def test_models_of_one_preset_are_told_apart(base, lvlm_ad_command, options):
+    """--set model= is part of the names in study.json, on the page, in commands and comparisons, and of the folder."""
+    small = StabilityOptions(images=4, repeats=2, factors=("repeat",))
+    studies = [study_stability(base(model=name, noise=0.05), small) for name in ("org/flip", "calm")]
+    folders = [base().out / "studies" / one.name for one in studies]
+    assert [one.model for one in studies] == ["Scripted (org/flip)", "Scripted (calm)"]
+    assert [one.name for one in folders] == [f"stability-Scripted-{one}-regions-folder" for one in ("org-flip", "calm")]
+    assert "<h1>Scripted (calm)</h1>" in study_page(studies[1])
+    for folder in folders:  # as older versions wrote it
+        old = json.loads((folder / "study.json").read_text()) | {"model": "Scripted"}
+        (folder / "study.json").write_text(json.dumps(old))
+    assert compare_studies(*folders).names == ("Scripted (org/flip)", "Scripted (calm)")
+    done = lvlm_ad_command("study", "efficiency", *options(model="flip"), "--images", "4")
+    assert "by Scripted (flip) with method regions" in done.stdout.splitlines()[0]
+    assert "efficiency-Scripted-flip-folder" in done.stderr
 
 
 def test_a_price_that_differs_by_the_same_for_all_images_surely_differs(made):

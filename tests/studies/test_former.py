@@ -1,6 +1,5 @@
 """A study never replaces another one: its folder is refused before anything is asked, or continued."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -12,6 +11,7 @@ from lvlm_ad.studies import (
     GroundingOptions,
     RecommendOptions,
     StabilityOptions,
+    Study,
     StudyDesign,
     chosen_images,
     recommend,
@@ -60,7 +60,7 @@ def test_another_kind_is_refused(base, asked, made):
         ({"grid_rows": 8}, {}, "its grid_rows is 4, not 8 (base)"),
         ({"favourite": 5}, {}, "its favourite is 3, not 5 (base)"),
         ({"shots": 1}, {}, "its shots is 0, not 1 (base)"),
-        ({}, {"images": 3}, "of its 4 images this one lacks 1"),
+        ({}, {"images": 3}, "it is about other images, this one lacks 1 of its 4 images"),
     ],
 )
 def test_another_design_is_refused(base, asked, made, settings, options, why):
@@ -72,7 +72,8 @@ def test_another_seed_or_changed_images_are_refused(base, asked, made, two_categ
     """Images that are drawn otherwise or come from elsewhere are other images."""
     assert "its seed is 0, not 1" in refused(lambda: study_stability(replace(base(), seed=1), SMALL), asked, made)
     elsewhere = replace(base(), data=two_categories)
-    refused(lambda: study_stability(elsewhere, SMALL), asked, made)
+    why = refused(lambda: study_stability(elsewhere, SMALL), asked, made)
+    assert "it is about other images, this one lacks 3 of its 4 images" in why
 
 
 @pytest.mark.usefixtures("made")
@@ -86,12 +87,22 @@ def test_the_same_study_is_continued_and_extended(base, asked):
     assert len(asked()) == len(set(asked())) == 30
 
 
-def test_a_damaged_study_is_not_replaced(base, made):
-    """Where study.json cannot be read, nothing says that the study is the same."""
-    text = json.loads((made / "study.json").read_text())
-    (made / "study.json").write_text(json.dumps({**text, "seed": "none"}))
-    with pytest.raises(RunError, match="seed"):
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[: len(text) // 2], lambda text: text.replace('"seed": 0', '"seed": "x"')]
+)
+def test_a_damaged_study_is_not_replaced_but_made_again(base, asked, made, damage):
+    """Where study.json cannot be read, nothing says that the study is the same; without it the study is made again."""
+    whole, before = Study.read(made), len(asked())
+    file = made / "study.json"
+    file.write_text(damage(file.read_text()))
+    with pytest.raises(RunError) as caught:
         study_stability(base(), SMALL)
+    assert str(caught.value).startswith(f"The study {made} is damaged: study.json: ")
+    assert "Delete study.json or move it away, then repeat the command" in str(caught.value)
+    file.rename(made / "away.json")
+    again = study_stability(base(), SMALL)
+    assert (again.figures, again.verdict) == (whole.figures, whole.verdict)
+    assert len(asked()) == before
 
 
 @pytest.mark.parametrize(
@@ -141,7 +152,7 @@ def test_a_recommendation_is_extended_and_another_one_is_refused(models, asked, 
         (r"candidates that this one does not have \(two-regions\)", lambda: models(one=one, three=three)),
         (r"its own is 0.1, not 0.4 \(one-regions\)", lambda: models(one={**one, "own": 0.4}, two=two)),
         ("its seed is 0, not 1", lambda: replace(models(one=one, two=two), seed=1)),
-        ("images this one lacks", lambda: replace(models(one=one, two=two), data=two_categories)),
+        ("it is about other images, this one lacks", lambda: replace(models(one=one, two=two), data=two_categories)),
     ):
         with pytest.raises(ConfigError, match=f"holds another recommendation: .*{why}"):
             recommend(replace(make(), max_cost=1.0), RecommendOptions(name="recommend-folder"))
