@@ -166,11 +166,11 @@ def load_convention(name: str) -> Convention:
     """Return a convention by its name.
 
     Raises:
-        ConfigError: there is none of this name; the nearest are named.
+        ConfigError: there is none of this name; all are named.
     """
     if name not in _table():
         raise ConfigError(
-            f"There is no convention {name!r:.60} for coordinates.{nearest(name, _table())} docs/models.md lists them "
-            "by model."
+            f"There is no convention {name!r:.60} for coordinates.{nearest(name, _table())} All of them: "
+            f"{', '.join(convention_names())}."
         )
     return validated(Convention, {"name": name, **_table()[name]}, f"convention {name}")

@@ -53,7 +53,7 @@ def _factor_row(one: FactorFigures) -> tuple[str, ...]:
         NONE if total is None else f"{max(total, 0.0) ** 0.5:.3f}",
         percent(one.share),
         number(max(maps, key=lambda level: level.value or 0.0)) if maps else NONE,
-        f"{100 * min(changes):+z.1f} to {100 * max(changes):+z.1f}" if changes else NONE,
+        " to ".join(dict.fromkeys(f"{100 * one:+z.1f}" for one in (min(changes), max(changes)))) if changes else NONE,
     )
 
 

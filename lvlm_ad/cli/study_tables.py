@@ -41,10 +41,11 @@ def show_price(price: Mapping[str, Any], *, json: bool) -> None:
     cost = "cost unknown" if price["cost_usd"] is None else f"about {price['cost_usd']:.4f} USD"
     if price["at_most_usd"] is not None:
         cost += f", at most about {price['at_most_usd']:.4f} USD"
+    left = f"{price['to_ask']} to ask; {cost}" if price["to_ask"] else "nothing to ask"
     shared = f"{price['shared']} shared with another condition, " if price["shared"] else ""
     shell.show(
         f"{price['study']}: {price['images']} images under {len(price['conditions'])} conditions; "
-        f"{price['questions']} questions, {price['stored']} already answered, {shared}{price['to_ask']} to ask; {cost}."
+        f"{price['questions']} questions, {price['stored']} already answered, {shared}{left}."
     )
     for model, reason in price["unpriced"].items():
         shell.show(f"The cost of {model} is unknown: {reason}.")
@@ -59,8 +60,8 @@ def show_price(price: Mapping[str, Any], *, json: bool) -> None:
         usd = NONE if one["cost_usd"] is None else f"{one['cost_usd']:.4f}"
         shown.add_row(*map(escaped, (one["name"], one["level"], *(str(one[name]) for name in counts), usd)))
     shell.table_console(shell.BOARD_WIDTH).print(shown)
-    for one in price["left_out"]:
-        shell.show(f"Not asked: {one['what']} ({one['reason']}).")
+    for line in _left_out([(one["what"], one["reason"]) for one in price["left_out"]]):
+        shell.show(line)
 
 
 def show_study(found: Study, folder: Path, parts: Iterable[Table | str], *, json: bool) -> None:
@@ -99,7 +100,15 @@ def missing_lines(found: Study) -> list[str]:
         lines.append("The same command asks failed questions again.")
     if found.state == "capped":
         lines.append("--max-cost ended the study early; the same command with a higher limit continues.")
-    return [*lines, *(f"Not asked: {one.what} ({one.reason})." for one in found.left_out)]
+    return [*lines, *_left_out([(one.what, one.reason) for one in found.left_out])]
+
+
+def _left_out(parts: Iterable[tuple[str, str]]) -> list[str]:
+    """Say what is not asked and why, a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for what, reason in parts:
+        by_reason.setdefault(reason, []).append(what)
+    return [f"Not asked: {', '.join(whats)} ({reason})." for reason, whats in by_reason.items()]
 
 
 def exit_if_incomplete(found: Study) -> None:

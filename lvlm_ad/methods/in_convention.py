@@ -45,7 +45,8 @@ class InConvention(OneQuestion):
         """Say that the model's convention is unknown, or cannot be used."""
         if model.convention is None:
             return (
-                "its preset names no convention for coordinates; name one of docs/models.md with --set convention=NAME"
+                "its preset names no convention for coordinates; name one with --set convention=NAME, such as unit_1; "
+                "a NAME that does not exist lists all"
             )
         reason = self.why_not_in(model.convention)
         return f"{reason} (convention {model.convention.name})" if reason else ""

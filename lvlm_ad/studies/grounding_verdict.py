@@ -139,7 +139,7 @@ def _sentence(words: str) -> str:
 def _places(figures: GroundingFigures) -> Iterator[str]:
     """Say how many defects are hit, and how much of the normal area is named for that."""
     if (one := _naming(figures)) is not None:
-        named = "" if one.false_share is None else f" and {100 * one.false_share:.0f} % of the normal area is named"
+        named = "" if one.false_share is None else f" and {_share(one.false_share)} of the normal area is named"
         yield f"{_percent(one.hits[-1].rate)} of the defects are hit{named} ({one.method})"
 
 
@@ -292,6 +292,11 @@ def _percent(one: Number) -> str:
 
 def _whole_ends(one: Number) -> str:
     return "" if one.interval is None else f" [{', '.join(map(_of_hundred, one.interval))}]"
+
+
+def _share(value: float) -> str:
+    """Write a share in whole percent; a small one is not called 0."""
+    return "below 1 %" if 0 < value < 0.005 else f"{_of_hundred(value)} %"  # noqa: PLR2004 - rounds to 0
 
 
 def _in_points(value: float) -> str:

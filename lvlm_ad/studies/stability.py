@@ -19,8 +19,9 @@ from lvlm_ad.studies.runner import forecast_study, run_study
 from lvlm_ad.studies.stability_changes import OtherWays
 from lvlm_ad.studies.stability_design import StabilityDesign, stability_design
 from lvlm_ad.studies.stability_figures import stability_figures
+from lvlm_ad.studies.stability_findings import findings
 from lvlm_ad.studies.stability_levels import factor_levels
-from lvlm_ad.studies.stability_verdict import Asked, findings, verdict
+from lvlm_ad.studies.stability_verdict import Asked, verdict
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import RunConfig
@@ -101,7 +102,7 @@ def study_stability(
         figures = stability_figures(readings, maps, design.cross, threshold, config.seed)
     ways = OtherWays.of(figures)
     sentence = verdict(figures.auroc, Asked.of(results, readings, figures), ways)
-    found = findings(ways, figures.repeats["all"])
+    found = findings(ways, figures.repeats["all"], figures.positions)
     study = study_record("stability", results, sentence, figures.model_dump(mode="json"), design.left_out, found)
     study.write(design.study.folder)
     return study

@@ -7,24 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.metrics.stability import images_for_auroc
-from lvlm_ad.studies.changes import changed_points, in_points
+from lvlm_ad.studies.changes import changed_points
 from lvlm_ad.studies.stability_levels import FACTORS
 from lvlm_ad.studies.wording import incomplete, joined
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.readings import Readings
-    from lvlm_ad.studies.record import Number
     from lvlm_ad.studies.runner import StudyResults
     from lvlm_ad.studies.stability_changes import OtherWays
-    from lvlm_ad.studies.stability_record import AnsweringFigures, AurocNoise, RepeatFigures, StabilityFigures
+    from lvlm_ad.studies.stability_record import AnsweringFigures, AurocNoise, StabilityFigures
 
 __all__ = [
     "WANTED",
     "Asked",
     "asked_twice",
     "difference_half_width",
-    "findings",
     "images_for_asking",
     "lost_answers",
     "verdict",
@@ -113,69 +111,6 @@ def verdict(noise: AurocNoise, asked: Asked, ways: OtherWays, wanted: float = WA
         'Too unstable to tell two versions 2 points apart with 100 images'
     """
     return incomplete(_nothing(noise, asked, ways) or _judged(noise, asked, ways, wanted), asked.missing)
-
-
-def findings(ways: OtherWays, repeats: RepeatFigures | None = None) -> list[str]:
-    """Say what repeats did not answer, and which other way of asking surely changes decisions or the mean score most.
-
-    Args:
-        ways: what other ways of asking change.
-        repeats: of all images.
-
-    Example:
-        >>> from lvlm_ad.studies import Number
-        >>> from lvlm_ad.studies.changes import Change
-        >>> from lvlm_ad.studies.stability_changes import OtherWays
-        >>> findings(OtherWays(shifts=(Change("marks (wide)", Number(value=0.1, interval=(0.02, 0.18)), 50),)))
-        ['Marks (wide) shifts the mean score by +10.0 points [+2.0, +18.0].']
-    """
-    found = [] if repeats is None else [*_answering(repeats.answering), *_flips(ways, repeats.flip_rate)]
-    return found if not ways.shifts else [*found, _shift(ways)]
-
-
-def _flips(ways: OtherWays, again: Number) -> list[str]:
-    """Say which way of asking decides otherwise most often, if that is surely more often than when asked again."""
-    if again.interval is None:
-        return []
-    sure = [one for one in ways.flips if one.least > again.interval[1]]
-    if not sure:
-        return []
-    most = max(sure, key=lambda one: one.size)
-    of = f", the most of {len(ways.flips)} ways of asking" if len(ways.flips) > 1 else ""
-    said = f"{most.words[0].upper()}{most.words[1:]} flips {_rate(most.number)} of the decisions at the threshold{of}"
-    return [f"{said}; asking again flips {_rate(again)}."]
-
-
-def _rate(number: Number) -> str:
-    low, high = (100 * end for end in number.interval or (0.0, 1.0))
-    return f"{100 * (number.value or 0.0):.1f} % [{low:.1f}, {high:.1f}]"
-
-
-def _shift(ways: OtherWays) -> str:
-    if not any(one.size for one in ways.shifts):
-        return "In this study, no other way of asking shifted the mean score."
-    count = len(ways.shifts)
-    known = [one for one in ways.shifts if one.sure or one.equal]
-    largest = max(known or ways.shifts, key=lambda one: one.size)
-    points = changed_points(largest.number)
-    if known:
-        of = f", the largest{' sure' if largest.sure else ''} shift of {count}" if count > 1 else ""
-        what = f"the mean score by {points}"
-        if largest.equal:
-            what = f"the score of each of the {largest.images} images by {in_points(largest.number)}"
-        return f"{largest.words[0].upper()}{largest.words[1:]} shifts {what}{of}."
-    if count == 1:
-        return f"No sure shift of the mean score: {points} by {largest.words}."
-    return f"No sure shift of the mean score: the largest of {count} is {points} by {largest.words}."
-
-
-def _answering(answering: AnsweringFigures | None) -> list[str]:
-    """Say how many images were answered one time and not another; nothing if none was, or if it is unknown."""
-    if answering is None or not answering.words:
-        return []
-    rate = _rate(answering.rate)
-    said = f"Asked up to {answering.times} times, {answering.words} ({rate}): refused, unreadable, cut off or failed."
-    return [f"{said} All other figures leave missing answers out."]
 
 
 def asked_twice(asking: float) -> str:

@@ -44,7 +44,7 @@ def test_the_verdict_comes_first(lvlm_ad_command, options):
     ):
         assert text in done.stdout, done.stdout
     assert "Not asked: boxes (Grounded cannot be inspected with --method boxes" in done.stdout
-    assert "Not asked: corruptions (not chosen with --part)." in done.stdout
+    assert "Not asked: resolution, corruptions (not chosen with --part)." in done.stdout
     assert "grounding-Grounded-regions-folder" in done.stderr
 
 

@@ -220,6 +220,13 @@ def test_a_base_that_asks_for_the_score_alone_is_no_picture_without_marks(figure
     assert not any("marks on the picture" in one for one in found)
 
 
+@pytest.mark.parametrize(("share", "words"), [(0.002, "below 1 %"), (0.0, "0 %"), (0.006, "1 %")])
+def test_a_small_share_is_not_called_zero(figures, share, words):
+    """Only if no normal pixel is named, 0 % of the normal area is."""
+    methods = [one.model_copy(update={"false_share": share}) for one in figures.methods]
+    assert f"and {words} of the normal area is named" in verdict(figures.model_copy(update={"methods": methods}))
+
+
 def test_marks_that_shift_all_scores_alike_are_a_finding(figures):
     """A change that is the same for all images has no interval, and is sure."""
     same = Number(value=0.15, reason="all images alike")

@@ -129,14 +129,18 @@ def test_what_wordings_and_marks_add_is_recovered(base):
 def test_a_favourite_number_is_found(base):
     """A model that names number 3 more often is told from one whose defects lie there."""
     options = StabilityOptions(images=40, repeats=2, levels=7, factors=("numbering",))
-    places = figures_of(study_stability(base(named=0.3, favourite=3, points=False), options)).positions
+    study = study_stability(base(named=0.3, favourite=3, points=False), options)
+    assert study.findings[0].startswith("Number 3 is preferred: ")
+    places = figures_of(study).positions
     effect = dict(zip(places.numbers, places.effect, strict=True))
     assert max(effect, key=lambda number: effect[number].value) == 3
     assert contains(effect[3], 0.3 * 15 / 16)
     assert contains(places.range, 0.3)
     assert places.chance == "at most 0.001"
     assert (places.numberings, places.images, places.p_value) == (8, 40, 0.001)
-    none = figures_of(study_stability(base(points=False), replace(options, name="none"))).positions
+    study = study_stability(base(points=False), replace(options, name="none"))
+    assert not any(one.startswith("Number") for one in study.findings)
+    none = figures_of(study).positions
     assert (none.range.value, none.p_value) == (0.0, 1.0)
     without = study_stability(base(), replace(SMALL, factors=("repeat",), name="without"))
     assert [one.what for one in figures_of(without).undefined] == ["positions"]

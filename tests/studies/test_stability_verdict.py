@@ -13,8 +13,9 @@ from lvlm_ad.studies import Number, Study, figures_of
 from lvlm_ad.studies.aurocs import auroc_change
 from lvlm_ad.studies.changes import Change, simultaneous
 from lvlm_ad.studies.stability_changes import OtherWays
-from lvlm_ad.studies.stability_record import AurocNoise
-from lvlm_ad.studies.stability_verdict import Asked, findings, verdict
+from lvlm_ad.studies.stability_findings import findings
+from lvlm_ad.studies.stability_record import AurocNoise, PositionFigures
+from lvlm_ad.studies.stability_verdict import Asked, verdict
 
 FROZEN = Path(__file__).parents[1] / "data" / "studies" / "stability"
 
@@ -206,3 +207,40 @@ def test_flips_by_another_way_of_asking_are_a_finding():
     assert said.endswith(", the most of 3 ways of asking; asking again flips 0.0 % [0.0, 3.7].")
     noisy = still.model_copy(update={"flip_rate": Number(value=0.2, interval=(0.15, 0.26))})
     assert not any("flips" in one for one in findings(ways, noisy))
+
+
+def preference(*effects, p_value=0.001):
+    """Return how often regions are named with numbers 1, 2 and so on, by value and half width of each effect."""
+    numbers = list(range(1, len(effects) + 1))
+    return PositionFigures(
+        images=40,
+        numberings=4,
+        numbers=numbers,
+        frequency=[0.1] * len(numbers),
+        effect=[Number(value=value, interval=(value - half, value + half)) for value, half in effects],
+        range=Number(value=0.5, interval=(0.38, 0.57)),
+        slope=Number(value=0.0),
+        p_value=p_value,
+        adjusted_p_value=p_value,
+    )
+
+
+@pytest.mark.parametrize(
+    ("effects", "p_value", "said"),
+    [
+        (((0.38, 0.05), (-0.12, 0.05), (0.01, 0.05)), 0.001, "Number 1 is preferred: the same region is named more"),
+        (((-0.38, 0.05), (0.12, 0.05)), 0.02, "Number 1 is avoided: the same region is named less often with it than"),
+        (((0.38, 0.05), (-0.12, 0.05)), 0.06, None),
+        (((0.05, 0.049), (-0.05, 0.06)), 0.03, None),
+        (((0.38, 0.05), (-0.12, 0.05)), None, None),
+    ],
+)
+def test_a_preferred_number_is_a_finding(effects, p_value, said):
+    """It is named with its interval if numbers surely differ and this one surely stands out, and else not."""
+    found = findings(OtherWays(), positions=preference(*effects, p_value=p_value))
+    assert [one[: len(said or "")] for one in found] == ([said] if said else [])
+    if said:
+        assert re.search(
+            r"\([+-]38\.0 points \[.*\] against the average number\)\. If numbers did not matter, .* a probability of",
+            found[0],
+        )

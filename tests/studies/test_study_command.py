@@ -38,8 +38,30 @@ def test_json_is_one_object(lvlm_ad_command, options):
     assert (study["kind"], study["state"], study["images"]) == ("stability", "complete", 12)
     assert study["dir"].endswith("studies/stability-Scripted-regions-folder")
     shown = lvlm_ad_command("study", "stability", *options(), *SMALL, "--dry-run")
-    assert "72 questions, 72 already answered, 0 to ask" in shown.stdout
+    assert "72 questions, 72 already answered, nothing to ask." in shown.stdout
     assert "Expected precision: ±17.0 points (95 % interval) for a flip rate of 10 %" in shown.stdout
+
+
+def test_what_one_reason_leaves_out_is_one_line(lvlm_ad_command, options):
+    """Factors that the user did not choose are named together, and a single change is no range."""
+    options = (
+        "study",
+        "stability",
+        *options(),
+        "--images",
+        "4",
+        "--repeats",
+        "2",
+        "--levels",
+        "1",
+        "--factor",
+        "marks",
+    )
+    shown = [lvlm_ad_command(*options, *more).stdout for more in (["--dry-run"], [])]
+    left = "Not asked: paraphrase, numbering, resolution, references (not chosen with --factor)."
+    assert all(text.count("Not asked: ") == text.count(left) == 1 for text in shown)
+    row = next(line for line in shown[1].splitlines() if line.startswith("marks, 1 level "))
+    assert " to " not in row
 
 
 def test_a_capped_study_has_status_3(lvlm_ad_command, options):
