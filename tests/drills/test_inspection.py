@@ -153,7 +153,7 @@ def test_ctrl_c_writes_what_is_known(tmp_path, endpoint, started):
     process = started("--model", "gpt-4o", *settings)
     until(lambda: len(endpoint.answered) >= 4)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=60)
+    _, messages = process.communicate(timeout=180)
     rows = rows_of(tmp_path / "inspections" / "line-gpt-4o" / "scores.csv")
     assert process.returncode == 130, messages
     assert len(rows) == 60
@@ -188,6 +188,6 @@ def test_a_folder_that_fills_is_inspected_as_it_does(tmp_path, started):
     until(lambda: decisions().get("c.png") == ("pass", "ok"))
     assert [row["score"] for row in rows_of(scores)] == ["0.0", "0.04", "0.98"]
     process.send_signal(signal.SIGINT)
-    shown, messages = process.communicate(timeout=60)
+    shown, messages = process.communicate(timeout=180)
     assert process.returncode == 1, messages
     assert "pictures: 3 (1 alarm, 0 undecided, 2 pass)" in shown

@@ -109,11 +109,11 @@ def until(holds, seconds=120.0):
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGINT"])
 def test_an_interrupted_study_goes_on(options, asked, lvlm_ad_process, tmp_path, end):
     """Killed in the third condition, the same command asks only what is missing; after Ctrl-C it says what it can."""
-    command = [sys.executable, "-m", "lvlm_ad", "study", "stability", *options(pause=0.05, noise=0.05), *SMALL]
+    command = [sys.executable, "-m", "lvlm_ad", "study", "stability", *options(pause=0.2, noise=0.05), *SMALL]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     until(lambda: len(asked()) > 2 * 12)
     os.kill(process.pid, getattr(signal, end))
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=180)
     before = len(asked())
     assert before < CONDITIONS * 12
     if end == "SIGINT":
