@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.leaderboard.columns import shortened
+from lvlm_ad.metrics.stability.measured import ALIKE
 from lvlm_ad.report.plots import GOOD, INK, new_axes, plot_text
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class Bar:
         value: its length.
         interval: its 95 % interval; None without one.
         colour: of the bar.
+        alike: whether it has no interval because it is the same for all images.
     """
 
     name: str
     value: float
     interval: tuple[float, float] | None = None
     colour: str = GOOD
+    alike: bool = False
 
     @classmethod
     def of(cls, name: str, number: Number, scale: float = 100.0, colour: str = GOOD) -> Bar | None:
@@ -56,7 +59,7 @@ class Bar:
         if number.value is None:
             return None
         ends = None if number.interval is None else (scale * number.interval[0], scale * number.interval[1])
-        return cls(name, scale * number.value, ends, colour)
+        return cls(name, scale * number.value, ends, colour, alike=ends is None and number.reason == ALIKE)
 
 
 def bars(entries: Sequence[Bar], axis: str) -> tuple[Any, Any]:
@@ -105,8 +108,12 @@ def in_words(entries: Sequence[Bar] | Mapping[str, float], digits: int = 1) -> s
 
 
 def no_intervals(entries: Sequence[Bar]) -> str:
-    """Return a sentence that warns of values without any interval; empty if one has an interval."""
-    return "" if any(one.interval for one in entries) else " There are too few images for intervals."
+    """Return a sentence that says why no value has an interval; empty if one has an interval."""
+    if any(one.interval for one in entries):
+        return ""
+    if all(one.alike for one in entries):
+        return " There are no intervals: the values are the same for all images."
+    return " There are too few images for intervals."
 
 
 def _ends(one: Bar, digits: int) -> str:

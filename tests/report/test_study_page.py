@@ -10,7 +10,7 @@ import pytest
 from lvlm_ad.report.stability_answer import stability_checks
 from lvlm_ad.report.stability_plots import stability_plots
 from lvlm_ad.report.study_page import study_page, write_study
-from lvlm_ad.studies import STUDY_FORMATS, StabilityFigures, Study, figures_of
+from lvlm_ad.studies import STUDY_FORMATS, Number, StabilityFigures, Study, figures_of
 from lvlm_ad.studies.efficiency_tables import numbered
 from lvlm_ad.studies.stability_record import AurocNoise
 from lvlm_ad.studies.values import KINDS
@@ -80,7 +80,6 @@ def test_nothing_of_a_stranger_is_markup():
 )
 def test_the_answer_is_that_of_the_verdict(asking, change, interval, sampling, answers):
     """Each reason is held against 2 points by the verdict's own limits; what is unknown is said to be."""
-    from lvlm_ad.studies import Number
     from lvlm_ad.studies.stability_changes import OtherWays
     from lvlm_ad.studies.stability_verdict import Asked, verdict
 
@@ -105,6 +104,19 @@ def test_more_images_are_advised_against_the_noise_of_asking():
     again = stability_checks(figures.model_copy(update={"auroc": noise, "repeats": repeats}))[0]
     assert again.words.endswith(" less than 10.7 points in 95 of 100 cases, with 30 images")
     assert again.advice.startswith("Ask about more images (about 860), average several answers about each image")
+
+
+def test_votes_of_a_model_that_repeats_itself_are_not_too_few_images():
+    """Gains of exactly 0 for each image have no interval, and the page does not ask for more images."""
+    figures = StabilityFigures.model_validate(Study.read(FROZEN / "stability").figures)
+
+    def words(number):
+        votes = [one.model_copy(update={"gain": number}) for one in figures.votes]
+        plots = stability_plots(figures.model_copy(update={"votes": votes}))
+        return next(one.words for one in plots if one.plot.title == "What several answers give")
+
+    assert words(Number(value=0.0, reason="all images alike")).endswith("the values are the same for all images.")
+    assert words(Number(value=0.0, reason="fewer than 2 images")).endswith("There are too few images for intervals.")
 
 
 def test_a_combination_has_one_number_on_the_page_of_an_efficiency_study():
