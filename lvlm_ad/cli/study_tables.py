@@ -131,8 +131,10 @@ def table(*heads: str) -> Table:
 
 def ends(one: Number, factor: float = 1.0, digits: int = 1) -> str:
     """Write an interval in brackets, times a factor; empty if there is none, or if both ends are written alike."""
+    from lvlm_ad.studies.wording import bracketed
+
     low, high = (f"{factor * end:z.{digits}f}" for end in one.interval or (0.0, 0.0))
-    return "" if low == high else f" [{low}, {high}]"
+    return "" if low == high else bracketed(one.interval, digits, factor=factor)
 
 
 def percent(one: Number) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from scipy.special import stdtrit
 
 from lvlm_ad.metrics.stability.measured import ALIKE, SAME
+from lvlm_ad.studies.wording import bracketed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ def changed_points(number: Number) -> str:
     elif number.interval is None:
         ends = f" (no interval: {number.reason or 'too few images'})"
     else:
-        ends = f" [{', '.join(f'{100 * end:+z.1f}' for end in number.interval)}]"
+        ends = bracketed(number.interval, sign="+")
     return f"{in_points(number)}{ends}"
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lvlm_ad.studies.wording import joined
+from lvlm_ad.studies.wording import bracketed, joined
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.efficiency_record import RowFigures
@@ -63,9 +63,8 @@ def _among_priced(priced: Sequence[tuple[RowFigures, int]], compared: Compared) 
 
 def _shown(*rows: RowFigures) -> str:
     """Show image AUROC, and name the combinations that have it."""
-    value, interval = _auroc(rows[0]), rows[0].image_auroc.interval
-    ends = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-    return f"{100 * value:.1f} %{ends} by {joined([row.words for row in rows])}"
+    ends = bracketed(rows[0].image_auroc.interval)
+    return f"{100 * _auroc(rows[0]):.1f} %{ends} by {joined([row.words for row in rows])}"
 
 
 def _auroc(row: RowFigures) -> float:

@@ -13,7 +13,7 @@ from lvlm_ad.metrics.stability.measured import ALIKE
 from lvlm_ad.studies.changes import Change, changed_points, simultaneous
 from lvlm_ad.studies.corruptions import CORRUPTIONS
 from lvlm_ad.studies.record import Number
-from lvlm_ad.studies.wording import joined
+from lvlm_ad.studies.wording import bracketed, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -182,7 +182,7 @@ def _losses(figures: GroundingFigures) -> Iterator[str]:
     worst = max(found.steps[1:], key=lambda one: one.lost.value or 0.0)
     total = 1 - (found.steps[-1].value.value or 0.0)
     if total > 0:
-        ends = _whole_ends(worst.lost)
+        ends = bracketed(worst.lost.interval, 0)
         lost = f"{_of_hundred(worst.lost.value or 0.0)}{ends} of {_of_hundred(total)} points lost"
         yield f"the largest loss of pixel AP is by {_STEPS[worst.step]} ({lost})"
 
@@ -253,8 +253,9 @@ def _contamination(changes: _Changes) -> Iterator[str]:
         if one.number.interval is None:
             quiet.append("without the image: too few answers")
             continue
-        low, high = (_of_hundred(end + CHANCE) for end in one.number.interval)
-        auroc = f"without the image, image AUROC is {_of_hundred((one.number.value or 0.0) + CHANCE)} % [{low}, {high}]"
+        low, high = one.number.interval
+        ends = bracketed((low + CHANCE, high + CHANCE), 0)
+        auroc = f"without the image, image AUROC is {_of_hundred((one.number.value or 0.0) + CHANCE)} %{ends}"
         if one.sure:
             signs.append(f"{auroc}, not 50 %: something other than the picture tells good from anomalous images")
         else:
@@ -282,25 +283,17 @@ def _drop(one: Number) -> str:
     elif one.interval is None:
         ends = f", without an interval: {one.reason or 'too few images'}"
     else:
-        ends = f" [{', '.join(map(_in_points, one.interval))}]"
-    return f"{_in_points(one.value or 0.0)} points{ends}"
+        ends = bracketed(one.interval)
+    return f"{100 * (one.value or 0.0):z.1f} points{ends}"
 
 
 def _percent(one: Number) -> str:
-    return f"{_of_hundred(one.value or 0.0)} %{_whole_ends(one)}"
-
-
-def _whole_ends(one: Number) -> str:
-    return "" if one.interval is None else f" [{', '.join(map(_of_hundred, one.interval))}]"
+    return f"{_of_hundred(one.value or 0.0)} %{bracketed(one.interval, 0)}"
 
 
 def _share(value: float) -> str:
     """Write a share in whole percent; a small one is not called 0."""
     return "below 1 %" if 0 < value < 0.005 else f"{_of_hundred(value)} %"  # noqa: PLR2004 - rounds to 0
-
-
-def _in_points(value: float) -> str:
-    return f"{100 * value:z.1f}"
 
 
 def _of_hundred(value: float) -> str:

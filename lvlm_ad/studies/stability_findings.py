@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.studies.changes import Change, changed_points, in_points, simultaneous
+from lvlm_ad.studies.wording import bracketed
 
 if TYPE_CHECKING:
     from lvlm_ad.studies.record import Number
@@ -52,8 +53,7 @@ def _flips(ways: OtherWays, again: Number) -> list[str]:
 
 
 def _rate(number: Number) -> str:
-    low, high = (100 * end for end in number.interval or (0.0, 1.0))
-    return f"{100 * (number.value or 0.0):.1f} % [{low:.1f}, {high:.1f}]"
+    return f"{100 * (number.value or 0.0):.1f} %{bracketed(number.interval or (0.0, 1.0))}"
 
 
 def _shift(ways: OtherWays) -> str:

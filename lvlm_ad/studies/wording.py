@@ -7,7 +7,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["incomplete", "joined"]
+    from lvlm_ad.metrics.intervals import Interval
+
+__all__ = ["bracketed", "incomplete", "joined"]
+
+
+def bracketed(interval: Interval | None, digits: int = 1, sign: str = "", factor: float = 100.0) -> str:
+    """Write an interval as it follows its value, with a space before it; empty without one.
+
+    Args:
+        interval: both ends.
+        digits: how many after the decimal point.
+        sign: "+" for ends that always have a sign.
+        factor: what the ends are multiplied by: 100 for fractions in percent or points.
+
+    Example:
+        >>> bracketed((0.003, 0.039), sign="+"), bracketed((0.25, 0.75), 0), bracketed(None)
+        (' [+0.3, +3.9]', ' [25, 75]', '')
+    """
+    return "" if interval is None else f" [{', '.join(f'{factor * end:{sign}z.{digits}f}' for end in interval)}]"
 
 
 def joined(names: Sequence[str]) -> str:
