@@ -64,7 +64,7 @@ def test_json_is_one_object(lvlm_ad_command, models):
     )
     assert len(EfficiencyFigures.model_validate(study["figures"]).rows) == 3
     shown = lvlm_ad_command("study", "efficiency", *options_of(config), *WAYS, "--dry-run")
-    assert "0 to ask" in shown.stdout
+    assert "nothing to ask" in shown.stdout
 
 
 def test_a_capped_study_has_status_3(lvlm_ad_command, models):

@@ -60,7 +60,7 @@ def test_json_is_one_object(lvlm_ad_command, options):
     assert (study["kind"], study["state"], study["images"]) == ("grounding", "complete", 6)
     assert [one.level for one in GroundingFigures.model_validate(study["figures"]).resolution] == [80, 160]
     shown = lvlm_ad_command("study", "grounding", *options(), *parts, "--dry-run")
-    assert "0 to ask" in shown.stdout
+    assert "nothing to ask" in shown.stdout
 
 
 def test_a_mistake_has_status_2(lvlm_ad_command, options):
