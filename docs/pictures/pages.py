@@ -33,6 +33,14 @@ class Shot:
     begins: str = ""
 
 
+FEW = {
+    "--images 8": "--images 4",
+    "--images 24": "--images 4",
+    "--severity 4 ": "",
+    "--data shop": "--data shop --category washer --category pills",
+}
+"""What the commands take, and what they take if all is only to be tried."""
+
 SHOTS = (
     Shot("leaderboard", "leaderboard.html", 1020),
     Shot("report", "runs/contrast-demo-*/report/index.html", 860),
@@ -57,7 +65,8 @@ def pages(images: Path, *, few: bool = False) -> None:
     """Run the commands of the gallery, on ``few`` images or on all, and take a picture of each page."""
     with TemporaryDirectory() as temporary:
         printed = run_commands(Path(temporary), few=few)
-        take(Path(temporary), printed, images)
+        # Scrolling is smooth and pictures load when they come into view.
+        take(Path(temporary), printed, images, wait=0 if few else 1500)
 
 
 def run_commands(folder: Path, *, few: bool = False) -> str:
@@ -75,7 +84,8 @@ def run_commands(folder: Path, *, few: bool = False) -> str:
     }
     text = (DOCS / "gallery.md").read_text(encoding="utf-8")
     if few:
-        text = text.replace("--images 8", "--images 4").replace("--images 24", "--images 12")
+        for many, less in FEW.items():
+            text = text.replace(many, less)
     for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
         for command in block.replace("\\\n", " ").splitlines():
             done = subprocess.run(  # noqa: S603 - the commands are this repository's
@@ -93,8 +103,8 @@ def run_commands(folder: Path, *, few: bool = False) -> str:
     return printed
 
 
-def take(folder: Path, printed: str, images: Path) -> None:
-    """Take the pictures of the pages in a folder."""
+def take(folder: Path, printed: str, images: Path, wait: float) -> None:
+    """Take the pictures of the pages in a folder, each so many milliseconds after the page is shown."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(color_scheme="light")
@@ -106,6 +116,8 @@ def take(folder: Path, printed: str, images: Path) -> None:
                 page.select_option("#f-order", "high")
             if shot.begins:
                 page.locator(shot.begins).evaluate("heading => heading.scrollIntoView()")
+            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(wait)
             _shoot(page, images / f"{shot.name}.png")
         style = (
             "margin: 0; padding: 24px; font: 17px/1.5 monospace; color: #eee; background: #222; white-space: pre-wrap"
@@ -118,7 +130,4 @@ def take(folder: Path, printed: str, images: Path) -> None:
 
 
 def _shoot(page: Page, path: Path) -> None:
-    # Scrolling is smooth and pictures load when they come into view.
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(1500)
     save(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), path)
