@@ -7,6 +7,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
@@ -203,6 +204,9 @@ class Wire:
             response = self.call(lambda: client.post(self._questions, content=body, headers=headers, params=query))
         finally:
             self._free.append(client)
+            # It was in use when ``close`` went through those that were free.
+            if self.client.is_closed():
+                self._close_free()
         if not response.is_success:
             raise StatusError(response.status_code, response.content, response.headers)
         return response
@@ -264,8 +268,13 @@ class Wire:
     def close(self) -> None:
         """Close the connections."""
         self.client.close()
-        for client in self._free:
-            client.close()
+        self._close_free()
+
+    def _close_free(self) -> None:
+        """Close the clients that no question uses."""
+        with suppress(IndexError):
+            while True:
+                self._free.pop().close()
 
 
 def _find_key(options: OpenAIOptions) -> tuple[SecretStr, str]:

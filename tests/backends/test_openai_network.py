@@ -4,6 +4,8 @@ import gzip
 import json
 import ssl
 import sys
+import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -67,6 +69,37 @@ def test_a_closed_backend_asks_nothing(endpoint):
         with pytest.raises(TransientError, match="the backend was closed"):
             one.result()
     assert len(endpoint.asked) == 4
+
+
+def test_questions_under_way_when_the_backend_is_closed_leave_no_connection(endpoint):
+    """They may be answered; then their connections, which were in use when the free ones were closed, end, too."""
+    closed, plain = threading.Event(), endpoint.reply
+
+    def reply(body):
+        closed.wait(30)
+        return plain(body)
+
+    def until(holds):
+        end = time.monotonic() + 30
+        while not holds():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    endpoint.reply = reply
+    plugin = load_plugin("backend", "openai")
+    values = {"model": "m", "base_url": endpoint.url, "api_key_env": ""}
+    backend = plugin.build(validated(plugin.Options, values, "test"))
+    before = set(threading.enumerate())
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            pool.submit(backend.answer, REQUEST)
+        until(lambda: len(endpoint.asked) == 3)
+        backend.close()
+        closed.set()
+    # The endpoint has a thread for each connection.
+    until(lambda: set(threading.enumerate()) <= before)
+    # Not before: what is no longer referred to is closed, too.
+    del backend
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "all_proxy"])
