@@ -80,7 +80,7 @@ def reproduce(tiny_clip, tmp_path, monkeypatch, capsys):
 
 def states(printed):
     """Step -> its state, of the printed tables."""
-    rows = re.findall(r"^\| ([a-z ]+) \| (agrees|differs|open) \|", printed, re.MULTILINE)
+    rows = re.findall(r"^\| ([a-z ]+) \| (agrees|differs|not checked) \|", printed, re.MULTILINE)
     return dict(rows)
 
 
@@ -163,7 +163,7 @@ def test_all_steps_agree_with_random_weights(reproduce, recipe):
     """Without data and weights all steps but the weights agree, and the status says that none differs."""
     status, printed, _ = reproduce(recipe, "--steps", "--weights", "random")
     found = states(printed)
-    assert (status, found.pop("weights")) == (0, "open")
+    assert (status, found.pop("weights")) == (0, "not checked")
     assert set(found.values()) == {"agrees"}
     assert len(found) >= 7
     assert "No step that can be checked differs from the recipe." in printed
@@ -224,7 +224,7 @@ def test_random_weights_are_outside_the_tolerance_and_no_step_is_blamed(reproduc
 
 
 def test_weights_are_known_by_the_hash_of_their_file(reproduce, tiny_clip, tmp_path):
-    """A file with the released file's hash agrees; another one is open, with its own hash; a wrong size differs."""
+    """A file with the released file's hash agrees; another's own hash is not checked; a wrong size differs."""
     import hashlib
 
     import torch
@@ -234,7 +234,7 @@ def test_weights_are_known_by_the_hash_of_their_file(reproduce, tiny_clip, tmp_p
     torch.save(load_clip(tiny_clip, "random").state_dict(), file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     _, printed, _ = reproduce("winclip", "--steps", "--weights", file)
-    assert f"| weights | open | weights.pt has the SHA-256 {digest[:8]}" in printed
+    assert f"| weights | not checked | weights.pt has the SHA-256 {digest[:8]}" in printed
     recipes = tmp_path / "recipes.toml"
     recipes.write_text(recipes.read_text().replace("8fb26589", digest[:8]))
     _, printed, _ = reproduce("winclip", "--steps", "--weights", file)
