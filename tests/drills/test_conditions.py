@@ -58,7 +58,7 @@ def test_a_network_that_is_gone_for_a_while_costs_no_question(endpoint, asking):
 
     def reply(_body):
         time.sleep(0.1)
-        if len(endpoint.asked) == 4 and not gone.is_set():
+        if len(endpoint.asked) >= 4 and not gone.is_set():
             gone.set()
         return "image anomaly score: 0.5; region 1: 0.5."
 
