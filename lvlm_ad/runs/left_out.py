@@ -22,7 +22,7 @@ _NAMED = 20
 
 
 def left_out_notes(folders: Iterable[Path], shown: Iterable[Run], why: str) -> list[str]:
-    """Say which runs are left out, by the names of their own folders alone: where these are is nobody's business.
+    """Say which runs are left out, by the names of their folders without paths, which a published page must not show.
 
     Args:
         folders: those of all runs.
